@@ -1,0 +1,51 @@
+# Everything a developer or an operator starts by hand. Needs only Python >= 3.11, make and a shell.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := local,postgres,s3,dev
+
+.PHONY: help demo up test check bench format constraints clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Erni needs Python 3.11 or newer; set PYTHON=...")'
+	@echo "Setting up $(VENV) (once; about 1.5 GB) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(BIN)/.installed ## transcribe samples/standup.flac with everything started and stopped for it
+	@$(BIN)/erni demo
+
+up: $(BIN)/.installed ## start the whole stack here and keep it running (Ctrl-C stops it)
+	@$(BIN)/erni up
+
+test: $(BIN)/.installed ## run all tests
+	@$(BIN)/python -m pytest
+
+check: $(BIN)/.installed ## lint, types, floors and all tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest
+
+bench: $(BIN)/.installed ## measure speed, overhead and memory on this machine
+	@$(BIN)/python -m bench
+
+format: $(BIN)/.installed ## format and mend what ruff can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+constraints: ## resolve the newest allowed versions into constraints.txt
+	@$(PYTHON) -m venv $(VENV)-resolve
+	@$(VENV)-resolve/bin/python -m pip install -qq 'torch==2.13.0' --editable '.[$(EXTRAS)]'
+	@$(VENV)-resolve/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	@rm -r $(VENV)-resolve
+
+clean: ## remove what the targets above made, but no data
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
