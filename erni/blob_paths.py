@@ -1,0 +1,59 @@
+"""Where each blob of a job lies. The only place that builds a blob path; job ids are checked, never trusted."""
+
+from __future__ import annotations
+
+import re
+
+from erni.errors import JobNotFound
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+JOBS_ROOT = "jobs"
+
+
+def check_job_id(job_id: str) -> str:
+    """Return ``job_id`` unchanged.
+
+    Raises:
+        JobNotFound: it is not a job id, so no job has it (and it must not become part of a path).
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise JobNotFound("There is no job with this id.")
+    return job_id
+
+
+def job_root(job_id: str) -> str:
+    return f"{JOBS_ROOT}/{check_job_id(job_id)}"
+
+
+def source(job_id: str) -> str:
+    """The upload, byte for byte."""
+    return f"{job_root(job_id)}/source"
+
+
+def canonical_audio(job_id: str) -> str:
+    """16 kHz mono FLAC of the whole recording."""
+    return f"{job_root(job_id)}/audio.flac"
+
+
+def plan(job_id: str) -> str:
+    return f"{job_root(job_id)}/plan.json"
+
+
+def chunks_root(job_id: str) -> str:
+    return f"{job_root(job_id)}/chunks"
+
+
+def chunk_audio(job_id: str, index: int, audio_format: str) -> str:
+    return f"{chunks_root(job_id)}/{index:05d}.{audio_format}"
+
+
+def chunk_result(job_id: str, index: int) -> str:
+    return f"{chunks_root(job_id)}/{index:05d}.json"
+
+
+def turns(job_id: str) -> str:
+    return f"{job_root(job_id)}/turns.json"
+
+
+def transcript(job_id: str) -> str:
+    return f"{job_root(job_id)}/transcript.json"

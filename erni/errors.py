@@ -1,0 +1,167 @@
+"""Every error Erni raises on purpose, on one page; knows nothing of HTTP or Celery.
+
+    ErniError
+    ├── InputError                 the caller can mend it
+    │   ├── InvalidOption          an option is unknown, malformed or contradicts another (names the field)
+    │   │   └── LanguageNotSupported   the chosen model cannot do the language
+    │   ├── UnreadableMedia        not audio or video, or damaged beyond decoding
+    │   ├── EmptyUpload            zero bytes
+    │   ├── MediaTooLarge          more bytes than the limit
+    │   ├── MediaTooLong           more seconds than the limit
+    │   └── UnknownFormat          no such transcript format
+    ├── AccessError
+    │   ├── NotAuthenticated       no key, or an unknown or revoked one
+    │   └── NotAllowed             the key may not do this
+    ├── JobNotFound
+    ├── JobConflict                the job's state forbids it
+    │   └── TranscriptNotReady
+    ├── JobStopped                 raised inside a step whose job was cancelled or deleted; never shown
+    ├── EngineError
+    │   ├── EngineUnavailable *    the engine is out for now
+    │   ├── EngineRejected         the engine refuses this input
+    │   └── EngineAnswerInvalid    the engine's answer cannot be read
+    ├── StorageError *             records or blobs cannot be reached
+    │   ├── BlobNotFound           a blob that should be there is gone
+    │   ├── DocumentDamaged        a stored document cannot be read
+    │   └── StorageFull *          no space or quota left
+    ├── QueueUnavailable *         the broker cannot be reached
+    └── ConfigError                a setting is wrong; says which and what to do
+
+Starred classes are retryable. ``code`` is the class's name in snake_case and never changes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class ErniError(Exception):
+    """Root of the tree. ``message`` is for people and says what to do; ``field`` names the option at fault."""
+
+    code: ClassVar[str] = "erni_error"
+    retryable: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.code = _snake_case(cls.__name__)
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+
+class InputError(ErniError):
+    """The caller sent something that cannot be processed; sending it again will not help."""
+
+
+class InvalidOption(InputError):
+    """An option is unknown, malformed or contradicts another."""
+
+
+class LanguageNotSupported(InvalidOption):
+    """The chosen model cannot recognise the requested language."""
+
+
+class UnreadableMedia(InputError):
+    """The upload holds no sound that can be decoded."""
+
+
+class EmptyUpload(InputError):
+    """The upload has zero bytes."""
+
+
+class MediaTooLarge(InputError):
+    """The upload has more bytes than the configured limit."""
+
+
+class MediaTooLong(InputError):
+    """The recording lasts longer than the configured limit."""
+
+
+class UnknownFormat(InputError):
+    """No transcript format has this name."""
+
+
+class AccessError(ErniError):
+    """The caller may not do this."""
+
+
+class NotAuthenticated(AccessError):
+    """No API key was sent, or it is unknown or revoked."""
+
+
+class NotAllowed(AccessError):
+    """The API key is known but lacks the right."""
+
+
+class JobNotFound(ErniError):
+    """No job of this tenant has this id."""
+
+
+class JobConflict(ErniError):
+    """The job's state forbids the request."""
+
+
+class TranscriptNotReady(JobConflict):
+    """The job has no transcript (yet)."""
+
+
+class JobStopped(ErniError):
+    """The job was cancelled or deleted while a step was at work; the step returns at once."""
+
+
+class EngineError(ErniError):
+    """An engine did not do its work."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine is out for now; a later attempt may succeed."""
+
+    retryable = True
+
+
+class EngineRejected(EngineError):
+    """The engine refuses this input; the same call would be refused again."""
+
+
+class EngineAnswerInvalid(EngineError):
+    """The engine answered something that cannot be read."""
+
+
+class StorageError(ErniError):
+    """Records or blobs cannot be reached or written."""
+
+    retryable = True
+
+
+class BlobNotFound(StorageError):
+    """A blob that should exist is gone."""
+
+    retryable = False
+
+
+class DocumentDamaged(StorageError):
+    """A stored document is broken, of another kind, or written by a newer version."""
+
+    retryable = False
+
+
+class StorageFull(StorageError):
+    """No space or quota is left."""
+
+
+class QueueUnavailable(ErniError):
+    """The broker cannot be reached."""
+
+    retryable = True
+
+
+class ConfigError(ErniError):
+    """A setting is wrong."""

@@ -1,0 +1,217 @@
+"""The values of speech: words, turns, chunks, transcripts. Frozen, without behaviour beyond their own arithmetic.
+
+Times are float seconds from the start of the recording. Every span is half-open: ``[start_s, end_s)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+SAMPLE_RATE_HZ = 16_000
+"""Rate of the canonical audio (mono, 16-bit) that every later step works on."""
+
+WordTiming = Literal["exact", "aligned", "estimated"]
+SeamKind = Literal["silence", "overlap"]
+JoinStrategy = Literal["boundary", "overlap", "weighted", "majority"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+    def overlap_s(self, other: Span) -> float:
+        """Seconds shared with ``other``, 0 when they do not touch."""
+        return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word as written, punctuation attached, without surrounding white space.
+
+    ``confidence`` is the engine's probability (0-1) where it gives one. ``timing`` says where the times come from.
+    ``speaker`` is ``None`` until words are assigned to speakers.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float | None = None
+    timing: WordTiming = "exact"
+    speaker: str | None = None
+
+    @property
+    def middle_s(self) -> float:
+        return (self.start_s + self.end_s) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch in which one speaker talks, as a diarizer heard it. Turns of different speakers may overlap."""
+
+    start_s: float
+    end_s: float
+    speaker: str
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start_s, self.end_s)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What decoding told about an upload: what it was before, and how long it is."""
+
+    duration_s: float
+    codec: str | None = None
+    container: str | None = None
+    sample_rate_hz: int | None = None
+    channels: int | None = None
+    truncated: bool = False
+    """True when the file broke off or was damaged and only the part before could be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of audio to send to an engine.
+
+    ``own`` spans partition the recording: every sample lies in exactly one chunk's own span or in speechless time
+    outside all of them. ``audio`` is what is sent: the own span trimmed to speech, or widened where a cut could
+    not be placed in silence.
+    """
+
+    index: int
+    own: Span
+    audio: Span
+    overlaps_next: bool = False
+    """True when the cut at ``own.end_s`` lies in speech, so that this chunk's audio and the next one's overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a recording is cut. ``speech`` is what voice activity detection found, sorted and disjoint."""
+
+    duration_s: float
+    speech: tuple[Span, ...]
+    chunks: tuple[Chunk, ...]
+    audio_format: str = "flac"
+
+    @property
+    def speech_s(self) -> float:
+        return sum(span.duration_s for span in self.speech)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What a transcriber heard in one chunk; times count from the start of the chunk's audio."""
+
+    engine: str
+    model: str
+    language: str | None
+    words: tuple[Word, ...]
+    warnings: tuple[Notice, ...] = ()
+    engine_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Diarization:
+    """Who speaks when; times count from the start of the recording."""
+
+    engine: str
+    model: str
+    turns: tuple[Turn, ...]
+    engine_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the reader of a transcript should know. ``code`` is stable, ``message`` is for people."""
+
+    code: str
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Time whose speech is missing from the transcript, and why."""
+
+    span: Span
+    reason: str
+    engines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Where two neighbouring chunks were joined and what the join did to the words around the cut."""
+
+    at_s: float
+    kind: SeamKind
+    matched: int = 0
+    """Words both sides heard in the overlap; each is kept once."""
+    dropped: tuple[str, ...] = ()
+    """Words of one side left out because the other side has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Account of every spoken second."""
+
+    duration_s: float
+    speech_s: float
+    covered_speech_s: float
+    """Speech inside chunks that an engine answered."""
+    word_count: int
+    gaps: tuple[Gap, ...] = ()
+    seams: tuple[Seam, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A line of text: consecutive words of one speaker."""
+
+    start_s: float
+    end_s: float
+    speaker: str | None
+    words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUse:
+    """Which engine and model did a part of the work. ``grade`` is ``demo`` for models too small for real use."""
+
+    role: Literal["transcriber", "diarizer"]
+    engine: str
+    model: str
+    grade: Literal["demo", "production"] = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The whole: what was said, by whom, when, and how much of it is accounted for."""
+
+    language: str | None
+    segments: tuple[Segment, ...]
+    speakers: tuple[str, ...]
+    coverage: Coverage
+    engines: tuple[EngineUse, ...] = ()
+    warnings: tuple[Notice, ...] = field(default=())
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments)

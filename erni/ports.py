@@ -1,0 +1,226 @@
+"""Every door outward, on one page. Implementations live in ``engines``, ``stores`` and the entrances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from erni.jobs import Job, JobFields, JobStatus, Step, StepKind
+from erni.keys import ApiKey
+from erni.model import Diarization, Recognition, Span
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriberCapabilities:
+    """What a transcriber can do, as data. The planner and the option check read this; nothing else knows models.
+
+    ``languages`` holds ISO 639-1 codes, or is ``None`` when the model does any language it is asked for.
+    ``audio_format`` is the encoding it wants chunks in (a name ``media.audio`` can write).
+    """
+
+    engine: str
+    model: str
+    languages: frozenset[str] | None
+    audio_format: str = "flac"
+    target_chunk_s: float | None = None
+    max_chunk_s: float | None = None
+    has_prompt: bool = True
+    grade: Literal["demo", "production"] = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizerCapabilities:
+    """What a diarizer can do, as data."""
+
+    engine: str
+    model: str
+    has_speaker_count: bool = True
+    max_speakers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """One chunk to transcribe. ``checkpoint`` is called between pieces of work and raises to stop it."""
+
+    audio: Path
+    duration_s: float
+    language: str | None
+    prompt: str | None
+    checkpoint: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizationRequest:
+    """A whole recording (16 kHz mono FLAC) to diarize; ``speech`` is what VAD found in it already."""
+
+    audio: Path
+    speech: Sequence[Span]
+    num_speakers: int | None
+    min_speakers: int | None
+    max_speakers: int | None
+    checkpoint: Callable[[], None]
+
+
+class Transcriber(Protocol):
+    """Turns a chunk of speech into words."""
+
+    @property
+    def capabilities(self) -> TranscriberCapabilities: ...
+
+    def load(self) -> None:
+        """Load what the first call would load, so that the first job does not wait for it. May run twice."""
+
+    def transcribe(self, request: TranscriptionRequest) -> Recognition:
+        """Words with times from the start of the chunk.
+
+        Raises:
+            EngineError: the engine is out, refuses the chunk or answers nonsense.
+            JobStopped: the checkpoint said so.
+        """
+
+
+class Diarizer(Protocol):
+    """Finds who speaks when."""
+
+    @property
+    def capabilities(self) -> DiarizerCapabilities: ...
+
+    def load(self) -> None:
+        """Load what the first call would load. May run twice."""
+
+    def diarize(self, request: DiarizationRequest) -> Diarization:
+        """Turns with times from the start of the recording; speakers under the engine's own labels.
+
+        Raises:
+            EngineError: as for a transcriber.
+            JobStopped: the checkpoint said so.
+        """
+
+
+class JobStore(Protocol):
+    """Jobs and their steps: the truth. Every method may raise StorageError."""
+
+    def add(self, job: Job) -> Job:
+        """Record a new job. Where the tenant has one with the same idempotency key, return that one instead."""
+
+    def get(self, job_id: str, *, tenant: str | None = None) -> Job:
+        """Raises JobNotFound, also when the job belongs to another tenant."""
+
+    def list_jobs(
+        self, tenant: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    ) -> Sequence[Job]:
+        """Newest first; ``after`` is the job id that ended the page before."""
+
+    def advance(self, job_id: str, to: JobStatus, fields: JobFields | None = None) -> bool:
+        """Move to ``to`` if the present state allows it (``MOVES_INTO``), in one atomic statement.
+
+        Returns whether this call made the move. Whoever moved it acts on it.
+        """
+
+    def update(self, job_id: str, fields: JobFields) -> None:
+        """Set columns without a move. A job that is gone is not an error."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove the job and its steps. A job that is gone is not an error."""
+
+    def begin_step(self, job_id: str, kind: StepKind, part: int = 0) -> int:
+        """Count a delivery and mark the step running, unless it is over. Returns the deliveries so far.
+
+        Raises:
+            JobNotFound: the job is gone.
+        """
+
+    def finish_step(self, step: Step) -> None:
+        """Record how a step ended. The first end stays: a second call changes nothing."""
+
+    def steps(self, job_id: str) -> Sequence[Step]:
+        """All steps begun so far, by kind and part."""
+
+    def unfinished(self) -> Iterator[Job]:
+        """Every job that is not over, oldest first."""
+
+    def finished_before(self, moment: datetime) -> Iterator[Job]:
+        """Every job that was over before ``moment``."""
+
+    def count_by_status(self) -> dict[JobStatus, int]: ...
+
+    def existing(self, job_ids: Sequence[str]) -> set[str]:
+        """Which of these jobs are recorded."""
+
+    def ping(self) -> None:
+        """Raises StorageError when the store cannot be used."""
+
+
+class KeyStore(Protocol):
+    """API keys, by the hash of their token."""
+
+    def add_key(self, key: ApiKey) -> bool:
+        """Record a key; False when its hash is already there."""
+
+    def find_key(self, token_hash: str) -> ApiKey | None:
+        """The key, unless unknown or revoked."""
+
+    def list_keys(self) -> Sequence[ApiKey]: ...
+
+    def revoke_key(self, key_id: str, at: datetime) -> bool:
+        """False when there is no such key or it was revoked before."""
+
+
+class BlobStore(Protocol):
+    """Bytes by path. Writes are whole or not at all. Every method may raise StorageError."""
+
+    def put_file(self, path: str, local: Path) -> None:
+        """Store a local file; the local file is consumed (moved where possible, else copied and removed)."""
+
+    def put_bytes(self, path: str, content: bytes) -> None: ...
+
+    def get_bytes(self, path: str) -> bytes:
+        """Raises BlobNotFound."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def local_copy(self, path: str) -> AbstractContextManager[Path]:
+        """A readable local file: the blob itself where it is one, else a temporary copy. Raises BlobNotFound."""
+
+    def delete_tree(self, root: str) -> int:
+        """Remove everything below ``root``; returns how many blobs there were."""
+
+    def list_roots(self, root: str) -> Iterator[tuple[str, datetime]]:
+        """The names directly below ``root`` and when each was last changed."""
+
+    def remove_stale_temporaries(self, older_than: datetime) -> int:
+        """Remove what writers that died left half written; returns how many."""
+
+    def ping(self) -> None: ...
+
+
+class StageMeter(Protocol):
+    """Counts seconds over all processes and hosts. Never raises: a lost count must not lose work."""
+
+    def observe_stage(self, stage: str, elapsed_s: float) -> None: ...
+
+    def observe_job(self, status: str, audio_s: float, elapsed_s: float) -> None: ...
+
+
+class JobQueue(Protocol):
+    """Sends work to the workers, by name. Messages carry a job id and at most a chunk's index."""
+
+    def send_prepare(self, job_id: str) -> None:
+        """Raises QueueUnavailable."""
+
+    def send_fan_out(self, job_id: str, chunks: Sequence[int], *, diarize: bool) -> None:
+        """One flat chord: transcribe these chunks, diarize beside them, then finish. Raises QueueUnavailable."""
+
+    def send_finish(self, job_id: str) -> None:
+        """Raises QueueUnavailable."""
+
+
+class QueueWatch(Protocol):
+    """Looks into the queue without taking anything out."""
+
+    def jobs_in_queue(self) -> set[str]:
+        """Ids of jobs that some message, waiting or held by a worker, refers to. Raises QueueUnavailable."""

@@ -1,0 +1,27 @@
+"""Every Redis key of Erni's own, in one place. The broker's keys are Celery's and live with their reader."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORKER_BEACON_PREFIX: Final = "erni:worker:"
+
+STAGE_SECONDS: Final = "erni:meter:stage_seconds"
+"""Hash: histogram of a stage's seconds, by stage."""
+
+REAL_TIME_FACTOR: Final = "erni:meter:real_time_factor"
+"""Hash: histogram of a finished job's seconds per second of audio, by final status."""
+
+JOB_SECONDS: Final = "erni:meter:job_seconds"
+"""Hash: sums of finished jobs, fields ``audio|<status>`` and ``processing|<status>``."""
+
+REQUEST_SECONDS: Final = "erni:meter:request_seconds"
+"""Hash: histogram of a REST request's seconds, by route, method and HTTP status."""
+
+
+def worker_beacon(node: str) -> str:
+    """What a worker says of itself, as JSON ``{"queues": [...], "ready": bool, "processes": int}``.
+
+    It expires by itself, so that a worker that is gone is soon forgotten.
+    """
+    return f"{WORKER_BEACON_PREFIX}{node}"
