@@ -1,0 +1,1 @@
+"""The stores: records in SQL, blobs in a directory or an object store, signals in Redis."""

@@ -1,0 +1,70 @@
+"""Files that appear whole or not at all, even if the writer dies or the power fails. Knows nothing of blobs.
+
+A file is written beside its place under a temporary name, ``.partial-<32 hex digits>-<name>``, synced to
+the disk and renamed, which is atomic within a file system. A dead writer's leftovers are found by that name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+from uuid import uuid4
+
+TEMPORARY_PREFIX: Final = ".partial-"
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name no one else uses, in the same directory and with the same suffix as ``path``."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}-{path.name}")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Create or replace ``path``, making its directory where needed. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as file:
+        file.write(content)
+    _sync(path.parent)
+
+
+def move_file(source: Path, path: Path) -> None:
+    """Move ``source`` to ``path``, over what is there; copies where they lie on different file systems.
+
+    Raises OSError; ``source`` is then still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sync(source)
+    try:
+        source.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with source.open("rb") as original, _replacing(path) as copy:
+            shutil.copyfileobj(original, copy)
+        source.unlink()
+    _sync(path.parent)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""Real messages of Erni's own sender; a channel of kombu takes and holds them, as it does in a worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from config.queue import DIARIZE, MEDIA, QUEUES, TRANSCRIBE, CeleryJobQueue, make_celery
+from config.settings import RedisSettings, Settings
+from erni.errors import QueueUnavailable
+from erni.redis_keys import worker_beacon
+from erni.stores.redis_queue_state import RedisQueueState
+
+FIRST, SECOND = "a" * 32, "b" * 32
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def state(redis: Redis) -> RedisQueueState:
+    return RedisQueueState(redis, QUEUES)
+
+
+@pytest.fixture
+def celery_app(redis_url: str) -> Iterator[Celery]:
+    app = make_celery(Settings(redis=RedisSettings.model_validate({"url": redis_url})))
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def sender(celery_app: Celery) -> CeleryJobQueue:
+    return CeleryJobQueue(celery_app)
+
+
+@pytest.fixture
+def broker(celery_app: Celery) -> Iterator[Any]:
+    """A channel as a worker has one; what it takes stays unacknowledged until the channel closes."""
+    with celery_app.connection_for_read() as connection:
+        channel = connection.channel()
+        yield channel
+        channel.close()
+
+
+def by_name(state: RedisQueueState) -> dict[str, tuple[int, int]]:
+    return {queue.name: (queue.waiting, queue.held) for queue in state.read()}
+
+
+def test_empty_broker_has_empty_queues(state: RedisQueueState) -> None:
+    assert set(by_name(state).values()) == {(0, 0)}
+    assert list(by_name(state)) == list(QUEUES)
+    assert {queue.oldest_age_s for queue in state.read()} == {None}
+    assert state.jobs_in_queue() == set()
+
+
+def test_waiting_messages_are_counted_and_the_oldest_one_tells_its_age(sender: CeleryJobQueue, redis: Redis) -> None:
+    sender.send_prepare(FIRST)
+    time.sleep(0.3)
+    sender.send_prepare(SECOND)
+    sent_at = time.time()
+    read = RedisQueueState(redis, [MEDIA, TRANSCRIBE], clock=lambda: sent_at + 60).read()
+    media, transcribe = read
+    assert (media.waiting, media.held) == (2, 0)
+    assert media.oldest_age_s is not None
+    assert 60.3 <= media.oldest_age_s < 70
+    assert transcribe.oldest_age_s is None
+
+
+def test_taken_message_is_held_under_its_queue_and_its_job_stays_known(
+    sender: CeleryJobQueue, state: RedisQueueState, broker: Any
+) -> None:
+    sender.send_prepare(FIRST)
+    sender.send_finish(SECOND)
+    assert broker.basic_get(MEDIA) is not None
+    assert by_name(state)[MEDIA] == (0, 1)
+    assert state.jobs_in_queue() == {FIRST, SECOND}
+
+
+def test_acknowledged_message_is_forgotten(sender: CeleryJobQueue, state: RedisQueueState, broker: Any) -> None:
+    sender.send_prepare(FIRST)
+    message = broker.basic_get(MEDIA)
+    broker.basic_ack(message.delivery_tag)
+    assert by_name(state)[MEDIA] == (0, 0)
+    assert state.jobs_in_queue() == set()
+
+
+def test_every_piece_of_a_fan_out_names_its_job(sender: CeleryJobQueue, state: RedisQueueState) -> None:
+    sender.send_fan_out(FIRST, [0, 1, 2], diarize=True)
+    assert by_name(state)[TRANSCRIBE] == (3, 0)
+    assert by_name(state)[DIARIZE] == (1, 0)
+    assert state.jobs_in_queue() == {FIRST}
+
+
+def test_jobs_beyond_one_window_are_found(sender: CeleryJobQueue, redis: Redis, state: RedisQueueState) -> None:
+    sender.send_prepare(FIRST)
+    message = redis.lindex(MEDIA, 0)
+    assert isinstance(message, bytes)
+    redis.lpush(MEDIA, *(message.replace(FIRST.encode(), b"%032x" % number) for number in range(1200)))
+    started = time.perf_counter()
+    assert len(state.jobs_in_queue()) == 1201
+    assert time.perf_counter() - started < 1.0
+
+
+def test_foreign_messages_are_counted_but_name_no_job(redis: Redis, state: RedisQueueState) -> None:
+    redis.lpush(MEDIA, "not json", '"text"', '{"headers": null}', '{"headers": {"job_id": 7}}')
+    redis.hset("unacked", mapping={"1": "not json", "2": "[]", "3": '[{"headers": {}}, "", 5]'})
+    assert by_name(state)[MEDIA] == (4, 0)
+    assert state.jobs_in_queue() == set()
+    assert state.read()[0].oldest_age_s is None
+
+
+def test_queue_is_served_by_a_ready_worker_only(redis: Redis, state: RedisQueueState) -> None:
+    beacons = {
+        "one": {"queues": [MEDIA], "ready": True, "processes": 1},
+        "two": {"queues": [TRANSCRIBE], "ready": False, "processes": 2},
+    }
+    for node, beacon in beacons.items():
+        redis.set(worker_beacon(node), json.dumps(beacon), ex=30)
+    assert state.served_queues() == {MEDIA}
+
+
+def test_beacon_that_expired_serves_nothing(redis: Redis, state: RedisQueueState) -> None:
+    redis.set(worker_beacon("one"), json.dumps({"queues": [MEDIA], "ready": True}), px=20)
+    time.sleep(0.05)
+    assert state.served_queues() == set()
+
+
+def test_absent_broker_is_told_as_such() -> None:
+    with Redis(port=1, socket_timeout=0.2) as absent:
+        state = RedisQueueState(absent, QUEUES)
+        for look in (state.read, state.jobs_in_queue, state.served_queues):
+            with pytest.raises(QueueUnavailable):
+                look()
