@@ -1,0 +1,236 @@
+"""Model to stored JSON and back: the only place that knows how Erni writes down its own values.
+
+A document is ``{"kind": ..., "schema_version": ..., "body": ...}`` in compact UTF-8 JSON. Values that occur
+by the thousand (words, turns, spans) are rows, not objects: fewer bytes and less time. The stored form is
+Erni's own business; what callers receive is made by ``erni.exporting``. Knows no store.
+
+Every ``load_`` raises DocumentDamaged when the bytes are not such a document or a newer Erni wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from erni.errors import DocumentDamaged
+from erni.model import (
+    Chunk,
+    Coverage,
+    Diarization,
+    EngineUse,
+    Gap,
+    Notice,
+    Plan,
+    Recognition,
+    Seam,
+    Segment,
+    Span,
+    Transcript,
+    Turn,
+    Word,
+)
+
+T = TypeVar("T")
+
+SCHEMA_VERSIONS: Final = {"plan": 1, "recognition": 1, "diarization": 1, "transcript": 1}
+"""Raise a number when an older Erni could no longer read what is written; teach ``load_`` the older form."""
+
+
+def dump_plan(plan: Plan) -> bytes:
+    """Times are kept to the last bit, because they become sample positions."""
+    body = {
+        "duration_s": plan.duration_s,
+        "speech": [[span.start_s, span.end_s] for span in plan.speech],
+        "chunks": [
+            [c.index, c.own.start_s, c.own.end_s, c.audio.start_s, c.audio.end_s, c.overlaps_next] for c in plan.chunks
+        ],
+        "audio_format": plan.audio_format,
+    }
+    return _dump("plan", body)
+
+
+def load_plan(content: bytes) -> Plan:
+    """The plan, bit for bit as it was dumped."""
+    return _load("plan", content, _plan)
+
+
+def dump_recognition(recognition: Recognition) -> bytes:
+    """Word times are kept to the millisecond."""
+    body = {
+        "engine": recognition.engine,
+        "model": recognition.model,
+        "language": recognition.language,
+        "words": [_word_row(word) for word in recognition.words],
+        "warnings": [_notice_row(notice) for notice in recognition.warnings],
+        "engine_s": _to_ms(recognition.engine_s),
+    }
+    return _dump("recognition", body)
+
+
+def load_recognition(content: bytes) -> Recognition:
+    """What one chunk's transcriber heard."""
+    return _load("recognition", content, _recognition)
+
+
+def dump_diarization(diarization: Diarization) -> bytes:
+    """Turn times are kept to the millisecond."""
+    body = {
+        "engine": diarization.engine,
+        "model": diarization.model,
+        "turns": [[_to_ms(t.start_s), _to_ms(t.end_s), t.speaker] for t in diarization.turns],
+        "engine_s": _to_ms(diarization.engine_s),
+    }
+    return _dump("diarization", body)
+
+
+def load_diarization(content: bytes) -> Diarization:
+    """Who speaks when."""
+    return _load("diarization", content, _diarization)
+
+
+def dump_transcript(transcript: Transcript) -> bytes:
+    """All times are kept to the millisecond."""
+    body = {
+        "language": transcript.language,
+        "segments": [
+            [_to_ms(s.start_s), _to_ms(s.end_s), s.speaker, [_word_row(word) for word in s.words]]
+            for s in transcript.segments
+        ],
+        "speakers": transcript.speakers,
+        "coverage": _coverage_object(transcript.coverage),
+        "engines": [[use.role, use.engine, use.model, use.grade] for use in transcript.engines],
+        "warnings": [_notice_row(notice) for notice in transcript.warnings],
+    }
+    return _dump("transcript", body)
+
+
+def load_transcript(content: bytes) -> Transcript:
+    """The joined transcript."""
+    return _load("transcript", content, _transcript)
+
+
+def _dump(kind: str, body: dict[str, Any]) -> bytes:
+    document = {"kind": kind, "schema_version": SCHEMA_VERSIONS[kind], "body": body}
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Half a surrogate pair in an engine's text is no character; it must not cost the whole document.
+    return text.encode("utf-8", errors="replace")
+
+
+def _load(kind: str, content: bytes, build: Callable[[Any], T]) -> T:
+    try:
+        document = json.loads(content)
+        found, version = document["kind"], int(document["schema_version"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DocumentDamaged(f"The stored {kind} is damaged: it is not an Erni document.") from error
+    if found != kind:
+        raise DocumentDamaged(f"The stored {kind} is damaged: it holds a {found}.")
+    if version > SCHEMA_VERSIONS[kind]:
+        raise DocumentDamaged(
+            f"The stored {kind} has schema version {version}; this Erni reads up to {SCHEMA_VERSIONS[kind]}. "
+            "Upgrade every host to the Erni that wrote it."
+        )
+    try:
+        return build(document["body"])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise DocumentDamaged(f"The stored {kind} is damaged: its content is incomplete.") from error
+
+
+def _to_ms(time_s: float) -> float:
+    return round(time_s, 3)
+
+
+def _word_row(word: Word) -> list[Any]:
+    confidence = None if word.confidence is None else round(word.confidence, 4)
+    return [word.text, round(word.start_s, 3), round(word.end_s, 3), confidence, word.timing, word.speaker]
+
+
+def _notice_row(notice: Notice) -> list[Any]:
+    return [notice.code, notice.message, _span_row(notice.span) if notice.span else None]
+
+
+def _span_row(span: Span) -> list[float]:
+    return [_to_ms(span.start_s), _to_ms(span.end_s)]
+
+
+def _coverage_object(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "duration_s": _to_ms(coverage.duration_s),
+        "speech_s": _to_ms(coverage.speech_s),
+        "covered_speech_s": _to_ms(coverage.covered_speech_s),
+        "word_count": coverage.word_count,
+        "gaps": [[*_span_row(gap.span), gap.reason, gap.engines] for gap in coverage.gaps],
+        "seams": [[_to_ms(seam.at_s), seam.kind, seam.matched, seam.dropped] for seam in coverage.seams],
+    }
+
+
+def _words(rows: Any) -> tuple[Word, ...]:
+    return tuple([Word(*row) for row in rows])
+
+
+def _spans(rows: Any) -> tuple[Span, ...]:
+    return tuple([Span(start_s, end_s) for start_s, end_s in rows])
+
+
+def _notices(rows: Any) -> tuple[Notice, ...]:
+    return tuple([Notice(code, message, Span(*span) if span else None) for code, message, span in rows])
+
+
+def _chunk(row: Any) -> Chunk:
+    index, own_start_s, own_end_s, audio_start_s, audio_end_s, overlaps_next = row
+    return Chunk(index, Span(own_start_s, own_end_s), Span(audio_start_s, audio_end_s), overlaps_next)
+
+
+def _plan(body: Any) -> Plan:
+    return Plan(
+        duration_s=body["duration_s"],
+        speech=_spans(body["speech"]),
+        chunks=tuple([_chunk(row) for row in body["chunks"]]),
+        audio_format=body["audio_format"],
+    )
+
+
+def _recognition(body: Any) -> Recognition:
+    return Recognition(
+        engine=body["engine"],
+        model=body["model"],
+        language=body["language"],
+        words=_words(body["words"]),
+        warnings=_notices(body["warnings"]),
+        engine_s=body["engine_s"],
+    )
+
+
+def _diarization(body: Any) -> Diarization:
+    return Diarization(
+        engine=body["engine"],
+        model=body["model"],
+        turns=tuple([Turn(*row) for row in body["turns"]]),
+        engine_s=body["engine_s"],
+    )
+
+
+def _coverage(body: Any) -> Coverage:
+    return Coverage(
+        duration_s=body["duration_s"],
+        speech_s=body["speech_s"],
+        covered_speech_s=body["covered_speech_s"],
+        word_count=body["word_count"],
+        gaps=tuple(
+            [Gap(Span(start_s, end_s), reason, tuple(engines)) for start_s, end_s, reason, engines in body["gaps"]]
+        ),
+        seams=tuple([Seam(at_s, kind, matched, tuple(dropped)) for at_s, kind, matched, dropped in body["seams"]]),
+    )
+
+
+def _transcript(body: Any) -> Transcript:
+    return Transcript(
+        language=body["language"],
+        segments=tuple(
+            [Segment(start_s, end_s, speaker, _words(rows)) for start_s, end_s, speaker, rows in body["segments"]]
+        ),
+        speakers=tuple(body["speakers"]),
+        coverage=_coverage(body["coverage"]),
+        engines=tuple([EngineUse(*row) for row in body["engines"]]),
+        warnings=_notices(body["warnings"]),
+    )

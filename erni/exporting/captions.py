@@ -1,0 +1,89 @@
+"""Words to timed captions. Knows neither SubRip nor WebVTT.
+
+The numbers follow the BBC Subtitle Guidelines and Netflix's Timed Text Style Guide (general requirements
+and English): two lines of at most 42 characters, at most 7 s and about 1 s at least, some 17 characters a
+second, two frames between captions unless they touch, breaks at the ends of sentences and clauses, never
+inside a word. Captions of people who talk at once cannot keep all of it: they are cut short, never
+overlapped, and no word is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import Final
+
+from erni.exporting.breaking import break_lines, split_into_captions
+from erni.exporting.labels import speaker_label
+from erni.exporting.tokens import MAX_CAPTION_MS, Token, make_label, make_tokens
+from erni.model import Transcript
+
+MIN_CAPTION_MS: Final = 1_000
+MIN_STEP_MS: Final = 200
+"""Captions begin at least this far apart, also where two people talk at once."""
+MAX_LAG_MS: Final = 500
+"""A caption may wait this long after its first word, to leave the one before it time to be read."""
+MIN_GAP_MS: Final = 80
+READING_CHARS_PER_S: Final = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """One or two lines of one speaker, whose label is ``None`` where speakers are not told apart."""
+
+    start_ms: int
+    end_ms: int
+    lines: tuple[str, ...]
+    speaker: str | None
+
+
+def build_captions(transcript: Transcript, *, name_speakers: bool) -> list[Caption]:
+    """The whole transcript as captions in order, none overlapping.
+
+    ``name_speakers`` puts ``Speaker 1:`` before each turn where there is more than one speaker.
+    """
+    parts = list(_split(transcript, name_speakers=name_speakers))
+    if not parts:
+        return []
+    starts_ms = _starts_ms([tokens for _, tokens in parts])
+    last_end_ms = max(round(transcript.coverage.duration_s * 1000), parts[-1][1][-1].end_ms)
+    starts_ms.append(max(last_end_ms, starts_ms[-1] + MIN_STEP_MS))
+    return [
+        Caption(start_ms, _end_ms(tokens, start_ms, next_ms), break_lines(tokens), speaker)
+        for (speaker, tokens), (start_ms, next_ms) in zip(parts, pairwise(starts_ms), strict=True)
+    ]
+
+
+def _split(transcript: Transcript, *, name_speakers: bool) -> Iterator[tuple[str | None, Sequence[Token]]]:
+    """Each caption's speaker label and tokens."""
+    has_names = name_speakers and len({segment.speaker for segment in transcript.segments}) > 1
+    for speaker, turn in groupby(transcript.segments, key=lambda segment: segment.speaker):
+        tokens = make_tokens(word for segment in turn for word in segment.words)
+        label = speaker_label(speaker, transcript)
+        if has_names and label and tokens:
+            tokens.insert(0, make_label(label, tokens[0].start_ms))
+        for part in split_into_captions(tokens):
+            yield label, part
+
+
+def _starts_ms(parts: Sequence[Sequence[Token]]) -> list[int]:
+    """When each caption begins: at its first word, or a little later for the sake of the one before."""
+    starts_ms: list[int] = []
+    for tokens in parts:
+        start_ms = tokens[0].start_ms
+        if starts_ms:
+            wait_ms = min(starts_ms[-1] + MIN_CAPTION_MS, start_ms + MAX_LAG_MS)
+            start_ms = max(start_ms, wait_ms, starts_ms[-1] + MIN_STEP_MS)
+        starts_ms.append(start_ms)
+    return starts_ms
+
+
+def _end_ms(tokens: Sequence[Token], start_ms: int, next_ms: int) -> int:
+    """When all is spoken and could be read, but not into the next caption, which begins at ``next_ms``."""
+    chars = sum(len(token.lead) + len(token.text) for token in tokens) - 1
+    reading_ms = max(MIN_CAPTION_MS, chars * 1000 // READING_CHARS_PER_S)
+    end_ms = min(max(tokens[-1].end_ms, start_ms + reading_ms), start_ms + MAX_CAPTION_MS)
+    if next_ms - end_ms >= MIN_GAP_MS:
+        return end_ms
+    return next_ms if next_ms - start_ms <= MAX_CAPTION_MS else next_ms - MIN_GAP_MS

@@ -1,0 +1,136 @@
+"""The transcript to compute with (JSON) and to read (plain text).
+
+The JSON's fields are documented in ``docs/transcript.md`` and fixed by ``docs/transcript.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final
+
+from erni.exporting.labels import NO_SPEECH, clock, clock_span, one_line, speaker_label
+from erni.model import Coverage, Gap, Notice, Segment, Transcript, Word
+
+SCHEMA: Final = "erni.transcript/1"
+PARAGRAPH_PAUSE_S: Final = 2.0
+"""A speaker silent for this long begins a new paragraph."""
+
+
+def render_json(transcript: Transcript) -> str:
+    """One line of JSON; times in seconds to the millisecond."""
+    document = {
+        "schema": SCHEMA,
+        "language": transcript.language,
+        "duration_s": round(transcript.coverage.duration_s, 3),
+        "text": transcript.text,
+        "speakers": [_speaker_object(speaker, transcript) for speaker in transcript.speakers],
+        "segments": [_segment_object(segment) for segment in transcript.segments],
+        "coverage": _coverage_object(transcript.coverage),
+        "engines": [
+            {"role": use.role, "engine": use.engine, "model": use.model, "grade": use.grade}
+            for use in transcript.engines
+        ],
+        "warnings": [_warning_object(notice) for notice in transcript.warnings],
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def _speaker_object(speaker: str, transcript: Transcript) -> dict[str, Any]:
+    spoken = [segment for segment in transcript.segments if segment.speaker == speaker]
+    return {
+        "id": speaker,
+        "label": speaker_label(speaker, transcript),
+        "talk_s": round(sum(segment.end_s - segment.start_s for segment in spoken), 3),
+        "words": sum(len(segment.words) for segment in spoken),
+    }
+
+
+def _segment_object(segment: Segment) -> dict[str, Any]:
+    return {
+        "start_s": round(segment.start_s, 3),
+        "end_s": round(segment.end_s, 3),
+        "speaker": segment.speaker,
+        "text": segment.text,
+        "words": [_word_object(word) for word in segment.words],
+    }
+
+
+def _word_object(word: Word) -> dict[str, Any]:
+    return {
+        "text": word.text,
+        "start_s": round(word.start_s, 3),
+        "end_s": round(word.end_s, 3),
+        "confidence": None if word.confidence is None else round(word.confidence, 4),
+        "timing": word.timing,
+        "speaker": word.speaker,
+    }
+
+
+def _coverage_object(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "duration_s": round(coverage.duration_s, 3),
+        "speech_s": round(coverage.speech_s, 3),
+        "covered_speech_s": round(coverage.covered_speech_s, 3),
+        "words": coverage.word_count,
+        "gaps": [
+            {
+                "start_s": round(gap.span.start_s, 3),
+                "end_s": round(gap.span.end_s, 3),
+                "reason": gap.reason,
+                "engines": list(gap.engines),
+            }
+            for gap in coverage.gaps
+        ],
+        "seams": [
+            {"at_s": round(s.at_s, 3), "kind": s.kind, "matched": s.matched, "dropped": list(s.dropped)}
+            for s in coverage.seams
+        ],
+    }
+
+
+def _warning_object(notice: Notice) -> dict[str, Any]:
+    return {
+        "code": notice.code,
+        "message": notice.message,
+        "start_s": round(notice.span.start_s, 3) if notice.span else None,
+        "end_s": round(notice.span.end_s, 3) if notice.span else None,
+    }
+
+
+def render_txt(transcript: Transcript) -> str:
+    """One paragraph per speaker's turn, headed by its time; gaps stand at their place."""
+    gaps = deque(sorted(transcript.coverage.gaps, key=lambda gap: gap.span.start_s))
+    paragraphs: list[str] = []
+    turn: list[Segment] = []
+    for segment in transcript.segments:
+        gaps_before = [_gap_line(gap) for gap in _take_until(gaps, segment.start_s)]
+        if turn and (gaps_before or _is_new_turn(turn[-1], segment)):
+            paragraphs.append(_paragraph(turn, transcript))
+            turn = []
+        paragraphs += gaps_before
+        turn.append(segment)
+    if turn:
+        paragraphs.append(_paragraph(turn, transcript))
+    paragraphs += [_gap_line(gap) for gap in gaps]
+    return "\n\n".join(paragraphs or [NO_SPEECH]) + "\n"
+
+
+def _take_until(gaps: deque[Gap], time_s: float) -> Iterator[Gap]:
+    while gaps and gaps[0].span.start_s <= time_s:
+        yield gaps.popleft()
+
+
+def _is_new_turn(before: Segment, after: Segment) -> bool:
+    return before.speaker != after.speaker or after.start_s - before.end_s >= PARAGRAPH_PAUSE_S
+
+
+def _paragraph(turn: list[Segment], transcript: Transcript) -> str:
+    label = speaker_label(turn[0].speaker, transcript)
+    head = f"[{clock(turn[0].start_s)}]" + (f" {label}:" if label else "")
+    return f"{head} {one_line(' '.join(segment.text for segment in turn))}"
+
+
+def _gap_line(gap: Gap) -> str:
+    return f"[{clock_span(gap.span)}: not transcribed: {one_line(gap.reason)}]"

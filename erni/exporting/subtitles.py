@@ -1,0 +1,56 @@
+"""Captions as SubRip and WebVTT text.
+
+SubRip has no standard; what is written is what all players read: a number, times with a comma, plain text. It
+has no place for remarks, so gaps are not shown there. WebVTT (W3C Candidate Recommendation, 2019) names the
+speaker in a voice tag and shows gaps as ``NOTE`` comments, which players do not display.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import deque
+
+from erni.exporting.captions import Caption, build_captions
+from erni.exporting.labels import NO_SPEECH, clock_with_ms, one_line
+from erni.model import Gap, Transcript
+
+
+def render_srt(transcript: Transcript) -> str:
+    """Numbered captions, with ``Speaker 1:`` before each turn where there is more than one speaker.
+
+    Without words it is empty, which is a valid file.
+    """
+    captions = build_captions(transcript, name_speakers=True)
+    return "\n".join(
+        "\n".join((str(number), _times(caption, ","), *caption.lines, ""))
+        for number, caption in enumerate(captions, start=1)
+    )
+
+
+def render_vtt(transcript: Transcript) -> str:
+    """A voice tag on every caption, a ``NOTE`` at the place of every gap."""
+    gaps = deque(sorted(transcript.coverage.gaps, key=lambda gap: gap.span.start_s))
+    blocks = ["WEBVTT"]
+    for caption in build_captions(transcript, name_speakers=False):
+        while gaps and round(gaps[0].span.start_s * 1000) <= caption.start_ms:
+            blocks.append(_gap_note(gaps.popleft()))
+        blocks.append(f"{_times(caption, '.')}\n{_voiced(caption)}")
+    blocks += [_gap_note(gap) for gap in gaps]
+    if len(blocks) == 1:
+        blocks.append(f"NOTE {NO_SPEECH}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _times(caption: Caption, mark: str) -> str:
+    return f"{clock_with_ms(caption.start_ms, mark)} --> {clock_with_ms(caption.end_ms, mark)}"
+
+
+def _voiced(caption: Caption) -> str:
+    text = html.escape("\n".join(caption.lines), quote=False)
+    return f"<v {html.escape(caption.speaker, quote=False)}>{text}" if caption.speaker else text
+
+
+def _gap_note(gap: Gap) -> str:
+    start, end = (clock_with_ms(round(time_s * 1000), ".") for time_s in (gap.span.start_s, gap.span.end_s))
+    # The arrow of a timing line is the one thing a comment must not hold.
+    return f"NOTE {start}\N{EN DASH}{end} not transcribed: {one_line(gap.reason).replace('-->', '→')}"
