@@ -1,0 +1,104 @@
+"""Gives every word a speaker, from a diarizer's turns. Knows words and turns, nothing of where they come
+from.
+
+A recogniser's word times and a diarizer's turn borders disagree by some tenths of a second, so at every
+change of speaker a word or two lands with the wrong person. Four strategies:
+
+- ``overlap``: the speaker whose turns share most time with the word (whisperX ``assign_word_speakers``).
+- ``weighted``: the same, weighted by how much the speaker talks around the word, so that splinters of turns
+  lose.
+- ``majority``: whole phrases (between pauses and sentence ends) go to the speaker who shares most time with
+  them.
+- ``boundary``: the likeliest sequence of speakers, given that changes fall into pauses and behind sentence
+  ends rather than inside phrases (``erni.borders``).
+
+A word outside all turns goes to the nearest turn: as long as there are turns, no word is left without a
+speaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+from erni.borders import find_speakers
+from erni.model import JoinStrategy, Turn, Word
+from erni.segmenting import ends_sentence
+from erni.timeline import Timeline
+
+_AROUND_S: Final = 2.0
+"""``weighted`` counts who talks this long before and after a word."""
+_PHRASE_PAUSE_S: Final = 0.5
+"""A pause this long ends a phrase for ``majority``."""
+
+
+def assign_speakers(
+    words: Sequence[Word], turns: Sequence[Turn], strategy: JoinStrategy = "boundary"
+) -> tuple[Word, ...]:
+    """The same words, each with the diarizer's label of its speaker; unchanged where there are no turns."""
+    timeline = Timeline(turns)
+    if not timeline.starts or not words:
+        return tuple(words)
+    speakers = _STRATEGIES[strategy](words, timeline)
+    return tuple(replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True))
+
+
+def number_speakers(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    """Rename speakers by first appearance, ``speaker_1``, ``speaker_2`` ...; returns the words and the new
+    names.
+    """
+    labels = dict.fromkeys(word.speaker for word in words if word.speaker is not None)
+    names = {label: f"speaker_{number}" for number, label in enumerate(labels, start=1)}
+    renamed = (replace(word, speaker=names[word.speaker]) if word.speaker else word for word in words)
+    return tuple(renamed), tuple(names.values())
+
+
+def _by_overlap(words: Sequence[Word], timeline: Timeline) -> list[str]:
+    return [_most(timeline.overlaps(word.start_s, word.end_s), word, timeline) for word in words]
+
+
+def _by_weighted_overlap(words: Sequence[Word], timeline: Timeline) -> list[str]:
+    speakers = []
+    for word in words:
+        within = timeline.overlaps(word.start_s, word.end_s)
+        around = timeline.overlaps(word.start_s - _AROUND_S, word.end_s + _AROUND_S)
+        weighted = {speaker: seconds * around[speaker] for speaker, seconds in within.items()}
+        speakers.append(_most(weighted, word, timeline))
+    return speakers
+
+
+def _by_majority(words: Sequence[Word], timeline: Timeline) -> list[str]:
+    speakers: list[str] = []
+    for phrase in _phrases(words):
+        shared: dict[str, float] = {}
+        for word in phrase:
+            for speaker, seconds in timeline.overlaps(word.start_s, word.end_s).items():
+                shared[speaker] = shared.get(speaker, 0.0) + seconds
+        speakers += [_most(shared, phrase[len(phrase) // 2], timeline)] * len(phrase)
+    return speakers
+
+
+def _phrases(words: Sequence[Word]) -> list[Sequence[Word]]:
+    borders = [
+        index
+        for index, (word, following) in enumerate(pairwise(words), start=1)
+        if following.start_s - word.end_s >= _PHRASE_PAUSE_S or ends_sentence(word.text)
+    ]
+    return [words[first:behind] for first, behind in pairwise([0, *borders, len(words)])]
+
+
+def _most(seconds: dict[str, float], word: Word, timeline: Timeline) -> str:
+    """The speaker with most seconds (the first of equals), or the one nearest to the word."""
+    if seconds:
+        return max(seconds, key=lambda speaker: seconds[speaker])
+    return timeline.nearest(word.middle_s)
+
+
+_STRATEGIES: Final[dict[JoinStrategy, Callable[[Sequence[Word], Timeline], list[str]]]] = {
+    "overlap": _by_overlap,
+    "weighted": _by_weighted_overlap,
+    "majority": _by_majority,
+    "boundary": find_speakers,
+}
