@@ -1,0 +1,2 @@
+"""Sound in and out: decoding uploads, finding speech, cutting chunks. Knows files and programs, no jobs or
+engines."""
