@@ -1,0 +1,1 @@
+"""Engines: one module per maker, each behind a port. Nothing here decides about jobs."""
