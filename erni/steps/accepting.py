@@ -1,0 +1,84 @@
+"""Accepting a job: the upload becomes a blob, then a record, then a message; in this order nothing can be lost."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from erni import blob_paths
+from erni.errors import EmptyUpload, InvalidOption, QueueUnavailable
+from erni.jobs import Job, JobOptions, JobStatus
+from erni.keys import ApiKey
+from erni.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received file: where it lies, the SHA-256 of its bytes in hex, how many, and what its sender called it."""
+
+    path: Path
+    digest: str
+    size_bytes: int
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """All a caller sends with a new job."""
+
+    upload: Upload
+    options: JobOptions
+    idempotency_key: str | None = None
+
+
+def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Job:
+    """Store the upload, record the job and queue its first step. Consumes the file at ``upload.path``.
+
+    Once the record is written the job is accepted: when the broker is away, the sweeper queues it later.
+    A submission with an idempotency key this tenant used before returns that job and stores nothing.
+
+    Raises:
+        EmptyUpload: the upload has no bytes.
+        InvalidOption: the idempotency key was used before for another file or other options.
+        StorageError: blobs or records cannot be written; nothing was accepted.
+    """
+    upload = submission.upload
+    if upload.size_bytes == 0:
+        raise EmptyUpload("The uploaded file is empty (0 bytes). Check the file and send it again.", field="file")
+    wanted = Job(
+        job_id=uuid.uuid4().hex,
+        tenant=caller.tenant,
+        status=JobStatus.QUEUED,
+        options=submission.options,
+        created_at=services.clock(),
+        source_digest=upload.digest,
+        source_bytes=upload.size_bytes,
+        filename=upload.filename,
+        idempotency_key=submission.idempotency_key,
+    )
+    services.blobs.put_file(blob_paths.source(wanted.job_id), upload.path)
+    job = services.jobs.add(wanted)
+    if job.job_id != wanted.job_id:
+        services.blobs.delete_tree(blob_paths.job_root(wanted.job_id))
+        _check_replay(job, wanted)
+        return job
+    with structlog.contextvars.bound_contextvars(job_id=job.job_id):
+        log.info("job_accepted", size_bytes=upload.size_bytes)
+        try:
+            services.queue.send_prepare(job.job_id)
+        except QueueUnavailable:
+            log.warning("job_not_queued_yet")
+    return job
+
+
+def _check_replay(recorded: Job, wanted: Job) -> None:
+    if recorded.source_digest != wanted.source_digest or recorded.options != wanted.options:
+        raise InvalidOption(
+            "This idempotency key was used before for another file or other options. Use a new key.",
+            field="Idempotency-Key",
+        )

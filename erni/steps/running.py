@@ -1,0 +1,92 @@
+"""What the steps share: whether a job still wants work, and how a step's begin and end are recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from erni.errors import ErniError, JobNotFound, JobStopped
+from erni.jobs import Job, Step, StepKind, StepStatus
+from erni.services import Services
+
+CHECK_EVERY_S = 1.0
+"""How often a step at work asks whether its job was cancelled: bounds both the wait and the load on the records."""
+
+
+def wanted_job(services: Services, job_id: str) -> Job | None:
+    """The job, or ``None`` when it is over or gone and no work should be done for it."""
+    try:
+        job = services.jobs.get(job_id)
+    except JobNotFound:
+        return None
+    return None if job.status.is_over else job
+
+
+def make_checkpoint(services: Services, job_id: str) -> Callable[[], None]:
+    """A function that raises JobStopped once the job is over or gone; cheap to call often."""
+    next_check = time.monotonic() + CHECK_EVERY_S
+
+    def checkpoint() -> None:
+        nonlocal next_check
+        if time.monotonic() < next_check:
+            return
+        next_check = time.monotonic() + CHECK_EVERY_S
+        if wanted_job(services, job_id) is None:
+            raise JobStopped("The job was cancelled.")
+
+    return checkpoint
+
+
+@dataclass(slots=True)
+class StepRun:
+    """One run of a step, to be filled in while it works."""
+
+    deliveries: int
+    engine: str | None = None
+    engine_s: float | None = None
+    status: StepStatus = "ok"
+    reason: str | None = None
+
+
+@contextmanager
+def run_step(services: Services, job_id: str, kind: StepKind, part: int = 0) -> Iterator[StepRun]:
+    """Record a step's begin and, when its work returns or fails for good, its end.
+
+    A retryable error leaves the step running: it will be tried again. JobStopped ends it as cancelled.
+    """
+    started_at, started = services.clock(), time.perf_counter()
+    run = StepRun(services.jobs.begin_step(job_id, kind, part))
+
+    def finish(status: StepStatus, reason: str | None) -> None:
+        elapsed_s = time.perf_counter() - started
+        services.jobs.finish_step(
+            Step(
+                job_id=job_id,
+                kind=kind,
+                part=part,
+                status=status,
+                deliveries=run.deliveries,
+                started_at=started_at,
+                finished_at=services.clock(),
+                elapsed_s=round(elapsed_s, 4),
+                engine_s=run.engine_s,
+                engine=run.engine,
+                reason=reason,
+            )
+        )
+        if status == "ok":
+            services.meter.observe_stage(kind, elapsed_s)
+
+    try:
+        yield run
+    except JobStopped:
+        finish("cancelled", None)
+        raise
+    except ErniError as error:
+        if not error.retryable:
+            finish("failed", error.message)
+        raise
+    else:
+        finish(run.status, run.reason)

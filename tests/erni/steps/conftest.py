@@ -1,0 +1,150 @@
+"""Services over real SQLite, a real directory and a real ffmpeg, with scripted engines and a queue that notes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from erni.chunking import ChunkLimits
+from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
+from erni.errors import QueueUnavailable
+from erni.jobs import Job, JobOptions
+from erni.keys import ApiKey
+from erni.media.ffmpeg import Decoder, find_ffmpeg
+from erni.model import Turn, Word
+from erni.ports import DiarizationRequest, TranscriptionRequest
+from erni.services import Limits, Services
+from erni.steps.accepting import Submission, Upload, accept_job
+from erni.stores.blobs import FsspecBlobStore
+from erni.stores.database import migrate, open_database
+from erni.stores.sql_jobs import SqlJobStore
+from erni.stores.sql_keys import SqlKeyStore
+
+SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
+CALLER = ApiKey("key", "acme", "user", "hash", datetime(2026, 1, 1, tzinfo=UTC))
+SCRIPTED = JobOptions(engine="scripted", diarizer="scripted")
+
+
+@dataclass
+class NotingQueue:
+    """A JobQueue that notes what is sent, or is away; and a QueueWatch that shows what a test puts in."""
+
+    sent: list[tuple[object, ...]] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    is_away: bool = False
+
+    def send_prepare(self, job_id: str) -> None:
+        self._note("prepare", job_id)
+
+    def send_fan_out(self, job_id: str, chunks: Sequence[int], *, diarize: bool) -> None:
+        self._note("fan_out", job_id, tuple(chunks), diarize)
+
+    def send_finish(self, job_id: str) -> None:
+        self._note("finish", job_id)
+
+    def jobs_in_queue(self) -> set[str]:
+        return self.held
+
+    def _note(self, *message: object) -> None:
+        if self.is_away:
+            raise QueueUnavailable("The broker is away.")
+        self.sent.append(message)
+
+
+@dataclass
+class NotingMeter:
+    """A StageMeter that notes."""
+
+    stages: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+
+    def observe_stage(self, stage: str, elapsed_s: float) -> None:
+        self.stages.append(stage)
+
+    def observe_job(self, status: str, audio_s: float, elapsed_s: float) -> None:
+        self.jobs.append(status)
+
+
+@dataclass
+class Clock:
+    """Stands still until it is told to go on."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def queue() -> NotingQueue:
+    return NotingQueue()
+
+
+@pytest.fixture
+def meter() -> NotingMeter:
+    return NotingMeter()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def spoken(request: TranscriptionRequest) -> tuple[Word, ...]:
+    """One word a second, over the whole chunk."""
+    return tuple(Word(f"word{second}", second + 0.1, second + 0.9) for second in range(int(request.duration_s)))
+
+
+def two_speakers(request: DiarizationRequest) -> tuple[Turn, ...]:
+    end_s = request.speech[-1].end_s
+    return (Turn(0.0, end_s / 2, "A"), Turn(end_s / 2, end_s, "B"))
+
+
+@pytest.fixture
+def services(tmp_path: Path, queue: NotingQueue, meter: NotingMeter, clock: Clock) -> Services:
+    database = open_database(f"sqlite:///{tmp_path}/records.db")
+    migrate(database)
+    temporary_dir = tmp_path / "tmp"
+    temporary_dir.mkdir()
+    return Services(
+        jobs=SqlJobStore(database),
+        keys=SqlKeyStore(database),
+        blobs=FsspecBlobStore(f"file://{tmp_path}/blobs", temporary_dir=temporary_dir),
+        queue=queue,
+        queue_watch=queue,
+        meter=meter,
+        transcribers={"scripted": ScriptedTranscriber(spoken)},
+        diarizers={"scripted": ScriptedDiarizer(two_speakers)},
+        decoder=Decoder(find_ffmpeg(None), timeout_s=60.0, max_duration_s=3600.0),
+        limits=Limits(
+            chunks=ChunkLimits(target_s=20.0, max_s=30.0, overlap_s=2.0, min_silence_s=0.2),
+            max_deliveries=3,
+            deadline_s=3600.0,
+            stuck_after_s=30.0,
+            retention_s=86400.0,
+            temporary_s=3600.0,
+        ),
+        temporary_dir=temporary_dir,
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def submit(services: Services, tmp_path: Path) -> Callable[..., Job]:
+    """Accept a copy of a file (the sample unless told otherwise) as a job of tenant acme."""
+
+    def accept(source: Path = SAMPLE, *, idempotency_key: str | None = None, **options: object) -> Job:
+        copy = tmp_path / "tmp" / "upload"
+        shutil.copyfile(source, copy)
+        content = copy.read_bytes()
+        upload = Upload(copy, hashlib.sha256(content).hexdigest(), len(content), source.name)
+        wanted = replace(SCRIPTED, **options)  # type: ignore[arg-type]  # names are checked by replace
+        return accept_job(services, Submission(upload, wanted, idempotency_key), CALLER)
+
+    return accept
