@@ -1,0 +1,1 @@
+"""Entrance for workers: Celery tasks that call one step each."""
