@@ -1,0 +1,108 @@
+"""Metrics in Prometheus's terms, read from the stores all processes share at the moment they are asked for.
+
+Nothing is counted in this process's memory, so every API process on every host shows the same figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from api.runtime import Runtime
+from erni.errors import QueueUnavailable, StorageError
+from erni.jobs import JobStatus
+from erni.stores.redis_meter import Histogram, RedisRequestMeter, RedisStageMeter
+from erni.stores.redis_queue_state import RedisQueueState
+
+log = structlog.get_logger(__name__)
+
+
+class StoreCollector(Collector):
+    """Collects from records and Redis; a store that is away is told by ``erni_store_up`` and left out."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._jobs = runtime.services.jobs
+        self._queue_state = RedisQueueState(runtime.redis, runtime.queues)
+        self._stage_meter = RedisStageMeter(runtime.redis)
+        self._request_meter = RedisRequestMeter(runtime.redis)
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("erni_store_up", "1 where the store could be read.", labels=["store"])
+        for store, read in (("records", self._read_records), ("redis", self._read_redis)):
+            families = _read_or_nothing(store, read)
+            up.add_metric([store], float(families is not None))
+            yield from families or ()
+        yield up
+
+    def _read_records(self) -> Sequence[Metric]:
+        counts = self._jobs.count_by_status()
+        jobs = GaugeMetricFamily("erni_jobs", "Jobs on record, by status.", labels=["status"])
+        for status in JobStatus:
+            jobs.add_metric([status.value], counts.get(status, 0))
+        return [jobs]
+
+    def _read_redis(self) -> Sequence[Metric]:
+        return [*self._queue_families(), *self._work_families(), *self._request_families()]
+
+    def _queue_families(self) -> Sequence[Metric]:
+        waiting = GaugeMetricFamily("erni_queue_waiting", "Messages no worker has taken yet.", labels=["queue"])
+        held = GaugeMetricFamily(
+            "erni_queue_held", "Messages a worker took and has not acknowledged.", labels=["queue"]
+        )
+        oldest = GaugeMetricFamily(
+            "erni_queue_oldest_age_seconds",
+            "Age of the oldest waiting message, 0 when none waits.",
+            labels=["queue"],
+        )
+        for queue in self._queue_state.read():
+            waiting.add_metric([queue.name], queue.waiting)
+            held.add_metric([queue.name], queue.held)
+            oldest.add_metric([queue.name], queue.oldest_age_s or 0.0)
+        return [waiting, held, oldest]
+
+    def _work_families(self) -> Sequence[Metric]:
+        counts = self._stage_meter.snapshot()
+        audio = CounterMetricFamily("erni_audio_seconds", "Audio of finished jobs.", labels=["status"])
+        for status, seconds in counts.audio_s.items():
+            audio.add_metric([status], seconds)
+        processing = CounterMetricFamily(
+            "erni_processing_seconds", "Time from acceptance to end of finished jobs.", labels=["status"]
+        )
+        for status, seconds in counts.processing_s.items():
+            processing.add_metric([status], seconds)
+        return [
+            audio,
+            processing,
+            _family("erni_stage_seconds", "Duration of a stage's runs.", ["stage"], counts.stages),
+            _family(
+                "erni_real_time_factor",
+                "Processing seconds per second of audio of finished jobs.",
+                ["status"],
+                counts.real_time_factors,
+            ),
+        ]
+
+    def _request_families(self) -> Sequence[Metric]:
+        labels = ["route", "method", "status"]
+        description = "Duration of REST requests; its count is the number of requests."
+        return [_family("erni_http_request_seconds", description, labels, self._request_meter.snapshot())]
+
+
+def _read_or_nothing(store: str, read: Callable[[], Sequence[Metric]]) -> Sequence[Metric] | None:
+    try:
+        return read()
+    except (StorageError, QueueUnavailable, RedisError) as error:
+        log.warning("metrics_store_unreachable", store=store, error=type(error).__name__)
+        return None
+
+
+def _family(name: str, description: str, labels: list[str], histograms: Sequence[Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, description, labels=labels)
+    for histogram in histograms:
+        family.add_metric(list(histogram.labels), list(histogram.buckets), histogram.total)
+    return family

