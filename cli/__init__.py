@@ -1,0 +1,1 @@
+"""Entrance for people: the ``erni`` command and the embedded stack's supervisor."""
