@@ -21,6 +21,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from erni.errors import InvalidOption, MediaTooLarge, StorageError, StorageFull
 from erni.steps.accepting import Upload
+from erni.stores.whole_files import start_writing_back
 
 FILE_PART: Final = "file"
 BLOCK_BYTES: Final = 512 * 1024
@@ -65,6 +66,7 @@ class SpoolFile:
 
     def write(self, block: bytes) -> None:
         """Raises MediaTooLarge, StorageFull, StorageError."""
+        offset = self._size_bytes
         self._size_bytes += len(block)
         check_size(self._size_bytes, self._max_bytes)
         self._hash.update(block)
@@ -72,6 +74,7 @@ class SpoolFile:
         with _disk_errors():
             while rest:  # an unbuffered write may take less than all, as on a disk that is just getting full
                 rest = rest[self._file.write(rest) :]
+        start_writing_back(self._file.fileno(), offset, len(block))
 
     def finish(self, filename: str | None) -> Upload:
         self._file.close()

@@ -36,7 +36,9 @@ def main(sections: tuple[str, ...], audio: Path | None, reference: Path | None, 
         if "memory" in wanted:
             figures["memory"] = memory.measure(SAMPLES / "standup.flac", directory)
             shutil.rmtree(directory / "long", ignore_errors=True)
-        if {"speed", "overhead", "uploads"} & set(wanted):
+        if "uploads" in wanted:
+            figures["uploads"] = uploads.measure(directory)
+        if {"speed", "overhead"} & set(wanted):
             with open_stack(directory / "data") as stack:
                 figures |= _measure_stack(stack, wanted, directory, audio, reference)
     if raw is not None:
@@ -52,8 +54,6 @@ def _measure_stack(
         figures["speed"] = speed.measure(stack, recordings)
     if "overhead" in wanted:
         figures["overhead"] = latency.measure_overhead(stack, SAMPLES / "standup.flac", directory)
-    if "uploads" in wanted:
-        figures["uploads"] = uploads.measure(stack, directory)
     return figures
 
 

@@ -82,7 +82,6 @@ def make_celery(settings: Settings) -> Celery:
         task_default_queue=DEFAULT,
         task_queues=[Queue(name) for name in QUEUES],
         task_routes={name: {"queue": queue} for name, queue in ROUTES.items()},
-        task_send_sent_event=True,
         task_soft_time_limit=settings.queue.step_time_limit_s,
         task_time_limit=settings.queue.step_time_limit_s + HARD_LIMIT_GRACE_S,
         task_track_started=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from functools import partial
 from pathlib import PurePath
 from typing import Final
 
@@ -21,7 +22,7 @@ from erni.exporting import FORMATS, Rendered, render
 from erni.jobs import Job, JobStatus
 from erni.options import parse_options
 from erni.progress import Progress, describe_progress
-from erni.steps.accepting import Submission, accept_job
+from erni.steps.accepting import Submission, accept_job, start_job
 from erni.steps.ending import cancel_job, delete_job
 
 MAX_PAGE_SIZE: Final = 500
@@ -34,14 +35,21 @@ require_key(blueprint)
 
 @blueprint.post("")
 def submit_job() -> tuple[Response, int, dict[str, str]]:
-    """202: the job is recorded and will be done. A repeated idempotency key answers with the first job."""
+    """202: the job is recorded and will be done. A repeated idempotency key answers with the first job.
+
+    The job is queued right after the answer has been sent: from its record on it cannot be lost, so the caller
+    need not wait for the broker.
+    """
     runtime = current_runtime()
     idempotency_key = _idempotency_key()
     with receive_upload(request, runtime.services.temporary_dir, runtime.max_upload_bytes) as received:
         options = parse_options(received.fields, runtime.offers)
         submission = Submission(received.upload, options, idempotency_key)
-        job = accept_job(runtime.services, submission, current_caller())
-    return jsonify(_describe(job)), 202, {"Location": f"/v1/jobs/{job.job_id}"}
+        accepted = accept_job(runtime.services, submission, current_caller())
+    response = jsonify(_describe(accepted.job))
+    if accepted.is_new:
+        response.call_on_close(partial(start_job, runtime.services, accepted.job.job_id))
+    return response, 202, {"Location": f"/v1/jobs/{accepted.job.job_id}"}
 
 
 @blueprint.get("")

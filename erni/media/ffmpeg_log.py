@@ -21,28 +21,14 @@ _BROKEN_OFF: Final = ("partial file", "File ended prematurely", "Packet corrupt"
 _ENDLESS_WAV: Final = "Ignoring maximum wav data size"
 _GUESSED_DURATION: Final = "Estimating duration from bitrate"
 
+_PLAYS = "Check that it plays, or send it as MP3 or WAV."
 _NO_SOUND_REASONS: Final = (
-    (
-        "moov atom not found",
-        "The file is incomplete: its index, written last, is missing. Upload it again.",
-    ),
+    ("moov atom not found", "The file is incomplete: its index, written last, is missing. Upload it again."),
     ("matches no streams", "The file has no sound track. Send a recording with sound."),
-    (
-        "encrypted",
-        "The file is encrypted or copy-protected. Send an unprotected copy.",
-    ),
-    (
-        "codec none",
-        "The sound is encrypted or in an unknown encoding. Send an unprotected copy as MP3, M4A or WAV.",
-    ),
-    (
-        "Format not on whitelist",
-        "This kind of file is not accepted. Send the recording itself, for example as MP3, M4A, WAV or MP4.",
-    ),
-    (
-        "Invalid data found",
-        "This is not a sound or video file, or it is damaged. Check that it plays, or send it as MP3 or WAV.",
-    ),
+    ("DRM protected", "The file is copy-protected. Send an unprotected copy."),
+    ("codec none", f"The sound is in an unknown encoding or copy-protected. {_PLAYS}"),
+    ("Format not on whitelist", "This kind of file is not accepted. Send the recording itself, as MP3, WAV or MP4."),
+    ("Invalid data found", f"This is not a sound or video file, or it is damaged or copy-protected. {_PLAYS}"),
 )
 """ffmpeg's words, and ours for people; the first that is found counts."""
 

@@ -36,10 +36,18 @@ class Submission:
     idempotency_key: str | None = None
 
 
-def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Job:
-    """Store the upload, record the job and queue its first step. Consumes the file at ``upload.path``.
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The job that stands for a submission; not new where an idempotency key had one already."""
 
-    Once the record is written the job is accepted: when the broker is away, the sweeper queues it later.
+    job: Job
+    is_new: bool
+
+
+def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Acceptance:
+    """Store the upload and record the job. Consumes the file at ``upload.path``.
+
+    Once the record is written the job is accepted: should ``start_job`` never be called, the sweeper starts it.
     A submission with an idempotency key this tenant used before returns that job and stores nothing.
 
     Raises:
@@ -66,14 +74,17 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Jo
     if job.job_id != wanted.job_id:
         services.blobs.delete_tree(blob_paths.job_root(wanted.job_id))
         _check_replay(job, wanted)
-        return job
-    with structlog.contextvars.bound_contextvars(job_id=job.job_id):
-        log.info("job_accepted", size_bytes=upload.size_bytes)
-        try:
-            services.queue.send_prepare(job.job_id)
-        except QueueUnavailable:
-            log.warning("job_not_queued_yet")
-    return job
+        return Acceptance(job, is_new=False)
+    log.info("job_accepted", job_id=job.job_id, size_bytes=upload.size_bytes)
+    return Acceptance(job, is_new=True)
+
+
+def start_job(services: Services, job_id: str) -> None:
+    """Queue the first step of an accepted job. When the broker is away, the sweeper does it later."""
+    try:
+        services.queue.send_prepare(job_id)
+    except QueueUnavailable:
+        log.warning("job_not_queued_yet", job_id=job_id)
 
 
 def _check_replay(recorded: Job, wanted: Job) -> None:

@@ -95,7 +95,7 @@ def _store_chunks(services: Services, job_id: str, plan: Plan, audio: Path) -> N
     for chunk in plan.chunks:
         checkpoint()
         piece = audio.with_name(f"chunk.{plan.audio_format}")
-        cut_chunk(audio, chunk.audio, piece, plan.audio_format)
+        cut_chunk(audio, chunk.audio, piece, plan.audio_format, ffmpeg=services.decoder.program)
         services.blobs.put_file(blob_paths.chunk_audio(job_id, chunk.index, plan.audio_format), piece)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from erni.errors import ConfigError, StorageError, StorageFull
+from erni.stores.writer_queue import WriterQueue
 
 BUSY_TIMEOUT_S: Final = 30.0
 _RETRY_WAL_S: Final = 0.01
@@ -37,7 +37,7 @@ _SQLSTATE_DISK_FULL: Final = "53100"
 _inherited_pools: list[Pool] = []
 """Pools a forked child must neither use nor close, because their connections belong to its parent."""
 
-_write_locks: weakref.WeakKeyDictionary[Engine, threading.Lock] = weakref.WeakKeyDictionary()
+_writers: weakref.WeakKeyDictionary[Engine, WriterQueue] = weakref.WeakKeyDictionary()
 """Of SQLite engines only."""
 
 _log = structlog.get_logger(__name__)
@@ -93,12 +93,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction, committed at the end unless an error leaves it. Raises StorageError.
-
-    SQLite lets one writer in at a time, and those that wait poll with growing pauses: the threads of one process
-    would starve each other for a second, so they queue up here.
-    """
-    with _write_locks.get(engine, nullcontext()), _storage_errors(), engine.begin() as connection:
+    """A transaction, committed at the end unless an error leaves it. Raises StorageError."""
+    queue = _writers.get(engine)
+    with queue.turn() if queue else nullcontext(), _storage_errors(), engine.begin() as connection:
         yield connection
 
 
@@ -118,7 +115,7 @@ def _open_sqlite(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite_transaction)
-    _write_locks[engine] = threading.Lock()
+    _writers[engine] = WriterQueue(Path(f"{url.database}-writers"))
     _forget_connections_in_children(engine)
     return engine
 
@@ -167,9 +164,9 @@ def _forget_connections_in_children(engine: Engine) -> None:
             # Kept, not dropped: SQLite forbids even closing a connection that crossed a fork.
             _inherited_pools.append(inherited.pool)
             inherited.dispose(close=False)
-            if inherited in _write_locks:
-                # A thread that held the lock did not come along.
-                _write_locks[inherited] = threading.Lock()
+            if inherited in _writers:
+                # A thread whose turn it was did not come along.
+                _writers[inherited] = WriterQueue(_writers[inherited].path)
 
     os.register_at_fork(after_in_child=forget_connections)
 

@@ -6,6 +6,7 @@ the disk and renamed, which is atomic within a file system. A dead writer's left
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -16,6 +17,9 @@ from typing import BinaryIO, Final
 from uuid import uuid4
 
 TEMPORARY_PREFIX: Final = ".partial-"
+
+_SYNC_FILE_RANGE_WRITE: Final = 2
+_sync_file_range: Final = getattr(ctypes.CDLL(None), "sync_file_range", None)
 
 
 def temporary_beside(path: Path) -> Path:
@@ -47,6 +51,16 @@ def move_file(source: Path, path: Path) -> None:
             shutil.copyfileobj(original, copy)
         source.unlink()
     _sync(path.parent)
+
+
+def start_writing_back(descriptor: int, offset: int, length_bytes: int) -> None:
+    """Have the kernel begin to write these pages now, so that a sync at the end finds little left to wait for.
+
+    Linux only (``sync_file_range(2)`` with SYNC_FILE_RANGE_WRITE, which Python does not offer); elsewhere nothing
+    happens, and a failure costs only speed.
+    """
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length_bytes), _SYNC_FILE_RANGE_WRITE)
 
 
 @contextmanager

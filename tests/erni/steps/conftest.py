@@ -20,7 +20,7 @@ from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.model import Turn, Word
 from erni.ports import DiarizationRequest, TranscriptionRequest
 from erni.services import Limits, Services
-from erni.steps.accepting import Submission, Upload, accept_job
+from erni.steps.accepting import Submission, Upload, accept_job, start_job
 from erni.stores.blobs import FsspecBlobStore
 from erni.stores.database import migrate, open_database
 from erni.stores.sql_jobs import SqlJobStore
@@ -145,6 +145,9 @@ def submit(services: Services, tmp_path: Path) -> Callable[..., Job]:
         content = copy.read_bytes()
         upload = Upload(copy, hashlib.sha256(content).hexdigest(), len(content), source.name)
         wanted = replace(SCRIPTED, **options)  # type: ignore[arg-type]  # names are checked by replace
-        return accept_job(services, Submission(upload, wanted, idempotency_key), CALLER)
+        accepted = accept_job(services, Submission(upload, wanted, idempotency_key), CALLER)
+        if accepted.is_new:
+            start_job(services, accepted.job.job_id)
+        return accepted.job
 
     return accept
