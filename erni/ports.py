@@ -134,6 +134,9 @@ class JobStore(Protocol):
             JobNotFound: the job is gone.
         """
 
+    def release_step(self, job_id: str, kind: StepKind, part: int = 0) -> None:
+        """Take back the count of a delivery whose worker returned, without a result but alive."""
+
     def finish_step(self, step: Step) -> None:
         """Record how a step ended. The first end stays: a second call changes nothing."""
 

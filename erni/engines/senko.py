@@ -50,7 +50,7 @@ class SenkoDiarizer:
     """
 
     device: str = "cpu"
-    threads: int = 2
+    threads: int = 1
     _voices: _VoiceModel | None = field(default=None, init=False, repr=False)
 
     @property

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from erni.engines.whisper_languages import ENGLISH_ONLY, MULTILINGUAL
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
 from erni.media.audio import read_samples
-from erni.model import Notice, Recognition, Word
+from erni.model import SAMPLE_RATE_HZ, Notice, Recognition, Word
 from erni.options import check_language
 from erni.ports import TranscriberCapabilities, TranscriptionRequest
 
@@ -57,7 +59,7 @@ class WhisperTranscriber:
         )
 
     def load(self) -> None:
-        """Load the model, from disk or (for a name) from its hub's cache or download.
+        """Load the model, from disk or (for a name) from its hub's cache or download, and run it once.
 
         Raises:
             ConfigError: the setting names no model that can be had, or the bundled weights are not the known ones.
@@ -77,6 +79,10 @@ class WhisperTranscriber:
                 f"The recogniser's model {location!r} cannot be loaded ({type(error).__name__}: {error}). "
                 "Set ERNI_WHISPER__MODEL to a model's name or to a directory with a CTranslate2 model."
             ) from error
+        # The first run sets up what every later one uses; better now than in the first job.
+        segments, _ = self._loaded.transcribe(np.zeros(SAMPLE_RATE_HZ, np.float32), language="en", beam_size=1)
+        for _ in segments:
+            pass
 
     def transcribe(self, request: TranscriptionRequest) -> Recognition:
         started = time.perf_counter()

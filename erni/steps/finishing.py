@@ -12,7 +12,7 @@ from erni.jobs import Job, JobFailure, JobStatus, Step, StepKind
 from erni.joining import JoinInput, join_transcript
 from erni.model import Diarization, EngineUse, Gap, Notice, Plan, Recognition, Transcript
 from erni.services import Services
-from erni.steps.running import run_step, wanted_job
+from erni.steps.running import check_deliveries, run_step, wanted_job
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +21,15 @@ def finish_job(services: Services, job_id: str) -> None:
     """Join what the pieces left behind and move the job to its final state.
 
     Raises:
+        WorkLost: joining ended its worker process several times; the job must fail.
         StorageError: to be tried again.
     """
     job = wanted_job(services, job_id)
     if job is None:
         return
     services.jobs.advance(job_id, JobStatus.JOINING)
-    with run_step(services, job_id, StepKind.JOIN):
+    with run_step(services, job_id, StepKind.JOIN) as run:
+        check_deliveries(services, run)
         plan = codec.load_plan(services.blobs.get_bytes(blob_paths.plan(job_id)))
         steps = services.jobs.steps(job_id)
         recognitions = _load_recognitions(services, job_id, plan)

@@ -12,14 +12,14 @@ import structlog
 
 from erni import blob_paths, codec
 from erni.chunking import ChunkLimits, plan_chunks
-from erni.errors import InputError, UnreadableMedia
+from erni.errors import InputError
 from erni.jobs import Job, JobStatus, StepKind
 from erni.media.audio import cut_chunk
 from erni.media.vad import SpeechDetector
 from erni.model import MediaInfo, Notice, Plan
 from erni.ports import TranscriberCapabilities
 from erni.services import Services
-from erni.steps.running import make_checkpoint, run_step, wanted_job
+from erni.steps.running import check_deliveries, make_checkpoint, run_step, wanted_job
 
 log = structlog.get_logger(__name__)
 
@@ -46,11 +46,7 @@ def prepare_job(services: Services, job_id: str) -> None:
 
 def _prepare(services: Services, job: Job) -> Plan:
     with run_step(services, job.job_id, StepKind.PREPARE) as run, work_dir(services) as directory:
-        if run.deliveries > services.limits.max_deliveries:
-            raise UnreadableMedia(
-                "Decoding this file ended its worker process several times; it was given up. "
-                "Convert the file to WAV or FLAC and send it again."
-            )
+        check_deliveries(services, run)
         audio = directory / "audio.flac"
         info, plan = _decode_and_plan(services, job, audio)
         _store_chunks(services, job.job_id, plan, audio)

@@ -14,7 +14,7 @@ from erni.jobs import Job, StepKind
 from erni.model import Chunk
 from erni.ports import DiarizationRequest, Transcriber, TranscriptionRequest
 from erni.services import Services
-from erni.steps.running import StepRun, make_checkpoint, run_step, wanted_job
+from erni.steps.running import StepRun, check_deliveries, make_checkpoint, run_step, wanted_job
 
 log = structlog.get_logger(__name__)
 
@@ -79,14 +79,6 @@ def find_transcriber(services: Services, job: Job) -> Transcriber:
     if transcriber is None:
         raise EngineRejected(f"Engine {job.options.engine!r} is not set up on this worker.")
     return transcriber
-
-
-def check_deliveries(services: Services, run: StepRun) -> None:
-    """Raises EngineRejected when this piece has already ended its worker process several times."""
-    if run.deliveries > services.limits.max_deliveries:
-        raise EngineRejected(
-            f"The worker process ended {run.deliveries - 1} times while at this piece; it was given up."
-        )
 
 
 def diarize_job(services: Services, job_id: str) -> PieceStatus:

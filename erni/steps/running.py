@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from erni.errors import ErniError, JobNotFound, JobStopped
+from erni.errors import ErniError, JobNotFound, JobStopped, WorkLost
 from erni.jobs import Job, Step, StepKind, StepStatus
 from erni.services import Services
 
@@ -50,11 +50,18 @@ class StepRun:
     reason: str | None = None
 
 
+def check_deliveries(services: Services, run: StepRun) -> None:
+    """Raises WorkLost when this piece has already ended its worker process several times."""
+    if run.deliveries > services.limits.max_deliveries:
+        raise WorkLost(f"The worker process ended {run.deliveries - 1} times while at this piece; it was given up.")
+
+
 @contextmanager
 def run_step(services: Services, job_id: str, kind: StepKind, part: int = 0) -> Iterator[StepRun]:
     """Record a step's begin and, when its work returns or fails for good, its end.
 
-    A retryable error leaves the step running: it will be tried again. JobStopped ends it as cancelled.
+    A retryable error leaves the step running: it will be tried again, and its delivery does not count. JobStopped
+    ends it as cancelled.
     """
     started_at, started = services.clock(), time.perf_counter()
     run = StepRun(services.jobs.begin_step(job_id, kind, part))
@@ -85,7 +92,9 @@ def run_step(services: Services, job_id: str, kind: StepKind, part: int = 0) -> 
         finish("cancelled", None)
         raise
     except ErniError as error:
-        if not error.retryable:
+        if error.retryable:
+            services.jobs.release_step(job_id, kind, part)
+        else:
             finish("failed", error.message)
         raise
     else:

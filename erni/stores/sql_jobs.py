@@ -130,6 +130,17 @@ class SqlJobStore:
             deliveries: int = connection.execute(upsert.returning(JOB_STEPS.c.deliveries)).scalar_one()
         return deliveries
 
+    def release_step(self, job_id: str, kind: StepKind, part: int = 0) -> None:
+        """A step that is gone, or was never begun, is not an error."""
+        is_step = (JOB_STEPS.c.job_id == job_id) & (JOB_STEPS.c.kind == kind.value) & (JOB_STEPS.c.part == part)
+        with writing(self._engine) as connection:
+            self._touch(connection, job_id, self._clock())
+            connection.execute(
+                update(JOB_STEPS)
+                .where(is_step, JOB_STEPS.c.deliveries > 0)
+                .values(deliveries=JOB_STEPS.c.deliveries - 1)
+            )
+
     def finish_step(self, step: Step) -> None:
         """``step.deliveries`` counts only for a step never begun. A job that is gone is not an error."""
         row = step_row(step)

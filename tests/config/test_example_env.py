@@ -4,15 +4,20 @@ import itertools
 import re
 from pathlib import Path
 
-from cli.settings_text import render_environment, render_example_env
+from cli.settings_text import render_environment, render_example_env, render_settings_table
 from config.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "example.env"
+README = Path(__file__).parents[2] / "README.md"
 ASSIGNMENT = re.compile(r"^# (ERNI_[A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def test_file_is_what_the_code_says():
     assert EXAMPLE.read_text() == render_example_env(), "run `erni settings > config/example.env`"
+
+
+def test_readme_has_the_table_of_all_settings():
+    assert render_settings_table() in README.read_text(), "paste the output of `erni settings --table`"
 
 
 def test_every_setting_is_in_the_file_and_nothing_else():

@@ -55,6 +55,21 @@ def test_every_delivery_is_counted(jobs: SqlJobStore, job_id: str) -> None:
     assert jobs.begin_step(job_id, StepKind.DIARIZE) == 1
 
 
+def test_a_released_delivery_does_not_count(jobs: SqlJobStore, job_id: str) -> None:
+    jobs.begin_step(job_id, StepKind.TRANSCRIBE)
+    jobs.begin_step(job_id, StepKind.TRANSCRIBE)
+    jobs.release_step(job_id, StepKind.TRANSCRIBE)
+    assert jobs.begin_step(job_id, StepKind.TRANSCRIBE) == 2
+    (step,) = jobs.steps(job_id)
+    assert step.status == "running"
+
+
+def test_releasing_what_was_never_begun_changes_nothing(jobs: SqlJobStore, job_id: str) -> None:
+    jobs.release_step(job_id, StepKind.TRANSCRIBE)
+    jobs.release_step("0" * 32, StepKind.TRANSCRIBE)
+    assert jobs.begin_step(job_id, StepKind.TRANSCRIBE) == 1
+
+
 def test_deliveries_begun_by_many_threads_are_all_counted(jobs: SqlJobStore, job_id: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         counts = list(threads.map(lambda _: jobs.begin_step(job_id, StepKind.TRANSCRIBE, 0), range(24)))

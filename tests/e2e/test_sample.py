@@ -100,7 +100,7 @@ def test_metrics_count_what_the_workers_did(stack: Any, done: dict[str, Any]) ->
     }
     assert samples[("erni_jobs", (("status", "succeeded"),))] >= 1
     assert samples[("erni_stage_seconds_count", (("stage", "diarize"),))] >= 1
-    assert samples[("erni_audio_seconds_total", ())] > 80
+    assert samples[("erni_audio_seconds_total", (("status", "succeeded"),))] > 80
 
 
 def test_flower_wants_its_login_and_shows_the_workers(stack: Any) -> None:

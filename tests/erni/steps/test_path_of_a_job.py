@@ -22,6 +22,7 @@ from erni.errors import (
     JobConflict,
     JobNotFound,
     UnreadableMedia,
+    WorkLost,
 )
 from erni.jobs import Job, JobStatus, StepKind
 from erni.model import Transcript, Turn, Word
@@ -131,8 +132,9 @@ def test_a_passing_fault_is_left_to_the_caller_to_try_again(services: Services, 
     away = replace(services, transcribers={"scripted": ScriptedTranscriber(be_away)})
     job = submit()
     prepare_job(services, job.job_id)
-    with pytest.raises(EngineUnavailable):
-        transcribe_chunk(away, job.job_id, 0)
+    for _ in range(services.limits.max_deliveries + 1):  # its worker came back each time: this is no poison
+        with pytest.raises(EngineUnavailable):
+            transcribe_chunk(away, job.job_id, 0)
     assert transcribe_chunk(services, job.job_id, 0) == "ok"
 
 
@@ -162,6 +164,16 @@ def test_a_piece_that_keeps_ending_its_worker_is_given_up(services: Services, su
         services.jobs.begin_step(job.job_id, StepKind.TRANSCRIBE, 0)
     assert transcribe_chunk(services, job.job_id, 0) == "gap"
     assert transcribe_chunk(services, job.job_id, 1) == "ok"
+
+
+def test_a_join_that_keeps_ending_its_worker_is_given_up(services: Services, submit: Submit) -> None:
+    job = submit()
+    prepare_job(services, job.job_id)
+    run_pieces(services, job.job_id)
+    for _ in range(services.limits.max_deliveries):
+        services.jobs.begin_step(job.job_id, StepKind.JOIN)
+    with pytest.raises(WorkLost):
+        finish_job(services, job.job_id)
 
 
 def test_silence_is_an_empty_transcript_that_says_so(services: Services, submit: Submit, tmp_path: Path) -> None:
