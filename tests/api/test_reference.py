@@ -30,7 +30,7 @@ def test_every_option_format_and_status_is_documented(name: str) -> None:
 def test_every_error_is_documented_with_its_status(error_class: type[ErniError]) -> None:
     row = row_for(error_class)
     assert row is not None
-    shown_in_job = error_class.code in {"unreadable_media", "media_too_long"}
+    shown_in_job = error_class.code in {"unreadable_media", "media_too_long", "work_lost"}
     lines = [line for line in REFERENCE.splitlines() if f"`{error_class.code}`" in line]
     assert lines
     assert shown_in_job or any(line.startswith(f"| {row.status.value} ") for line in lines)
