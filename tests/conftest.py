@@ -20,16 +20,24 @@ from uuid import uuid4
 import httpx
 import pytest
 import redis
+from hypothesis import settings
 
 from cli.redis_server import find_redis_server
 
 START_TIMEOUT_S = 30.0
 
 
+IS_CI = os.environ.get("CI") == "true"
+
+# The same examples every time in CI, new ones on every run elsewhere; no deadline, because hosts differ in speed.
+settings.register_profile("erni", deadline=None, derandomize=IS_CI)
+settings.load_profile("erni")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter is not None else []
-    if os.environ.get("CI") == "true" and skipped and exitstatus == pytest.ExitCode.OK:
+    if IS_CI and skipped and exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} skipped, and CI=true: nothing may skip here", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

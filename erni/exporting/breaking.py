@@ -60,7 +60,8 @@ def split_into_captions(tokens: Sequence[Token]) -> list[Sequence[Token]]:
 def _possible_ends(tokens: Sequence[Token], start: int) -> Iterator[tuple[int, float]]:
     """Each end a caption from ``start`` may have, with the share of its room (0-1) it would leave empty."""
     room_chars = MAX_LINES * MAX_LINE_CHARS
-    line, line_chars, chars = 1, -1, -1
+    # What stands before the first token is not shown; it counts in the loop, so it is taken off here.
+    line, line_chars, chars = 1, -len(tokens[start].lead), -len(tokens[start].lead)
     spoken_ms = tokens[start].start_ms
     for index in range(start, len(tokens)):
         text, start_ms, end_ms, lead, _ = tokens[index]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import httpx
@@ -60,8 +61,12 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
     assert (job["started_at"], job["finished_at"]) == (None, None)
 
 
-def test_accepted_job_is_in_the_queue_when_the_answer_arrives(client: httpx.Client, services: Services) -> None:
-    assert post(client).json()["id"] in services.queue_watch.jobs_in_queue()
+def test_accepted_job_is_queued_right_after_its_answer(client: httpx.Client, services: Services) -> None:
+    job_id = post(client).json()["id"]
+    deadline = time.monotonic() + 5
+    while job_id not in services.queue_watch.jobs_in_queue():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_language_the_model_lacks_is_refused_with_a_way_out(client: httpx.Client) -> None:

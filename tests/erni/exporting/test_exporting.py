@@ -149,6 +149,14 @@ def test_every_word_is_in_the_text_once_and_in_order(transcript: Transcript) -> 
     assert len(not_transcribed) == len(transcript.coverage.gaps)
 
 
+def test_a_caption_that_begins_inside_a_cut_word_keeps_to_its_lines() -> None:
+    words = tuple(Word("A" * length, 0.0, 0.0) for length in (127, 85))
+    segment = Segment(0.0, 0.0, None, words)
+    transcript = Transcript("en", (segment,), (), Coverage(0.0, 0.0, 0.0, 2))
+    for _, _, lines in parse_vtt(text_of(transcript, "vtt")):
+        assert all(0 < len(line) <= 42 for line in lines)
+
+
 @given(transcripts(short_words | long_words))
 def test_words_too_long_for_a_line_lose_no_character(transcript: Transcript) -> None:
     expected = "".join(word.text for word in transcript.words)
