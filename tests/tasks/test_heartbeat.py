@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -20,47 +17,8 @@ from erni.redis_keys import worker_beacon
 
 pytestmark = pytest.mark.stack
 
-VISIBILITY_S = 5
 TASK_S = 14.0
 StartWorker = Callable[..., subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def start_worker(redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
-    """Start workers by name; their whole process groups are ended with the test."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(name: str, heartbeat_s: float) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "ERNI_REDIS__URL": redis_url,
-            "ERNI_DATA_DIR": str(tmp_path),
-            "ERNI_QUEUE__VISIBILITY_TIMEOUT_S": str(VISIBILITY_S),
-            "ERNI_QUEUE__RESTORE_INTERVAL_S": "1",
-            "ERNI_QUEUE__HEARTBEAT_S": str(heartbeat_s),
-        }
-        command = [sys.executable, "-m", "celery", "-A", "slow_app", "worker", "-Q", "default", "-n", name]
-        with (tmp_path / f"{name}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                command,
-                cwd=Path(__file__).parent,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        started.append(worker)
-        return worker
-
-    yield start
-    for worker in started:
-        kill_group(worker)
-
-
-def kill_group(worker: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait(10)
 
 
 def wait_for(client: redis.Redis, key: str, value: int, timeout_s: float) -> None:
@@ -106,7 +64,7 @@ def test_a_killed_workers_task_runs_again_within_seconds(
     victim = start_worker("victim@one", heartbeat_s=1.0)
     send(redis_url, "killed")
     wait_for(redis_client, "killed:begun", 1, timeout_s=60)
-    kill_group(victim)
+    os.killpg(victim.pid, signal.SIGKILL)
     killed_at = time.monotonic()
     start_worker("heir@two", heartbeat_s=1.0)
     wait_for(redis_client, "killed:begun", 2, timeout_s=60)
@@ -124,6 +82,6 @@ def test_a_living_worker_shows_its_queues_and_readiness(redis_client: redis.Redi
         time.sleep(0.2)
         beacon = json.loads(redis_client.get(worker_beacon("shown@here")) or b"{}")  # type: ignore[arg-type]  # synchronous
     assert beacon["queues"] == ["default"]
-    kill_group(worker)
+    os.killpg(worker.pid, signal.SIGKILL)
     time.sleep(5)
     assert redis_client.get(worker_beacon("shown@here")) is None
