@@ -34,6 +34,11 @@ settings.register_profile("erni", deadline=None, derandomize=IS_CI)
 settings.load_profile("erni")
 
 
+def pytest_configure() -> None:
+    # A shell ignores Ctrl-C for what it starts in the background, and children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter is not None else []
