@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from cli.client import ErniClient
+from cli.port_checks import free_ports
 from erni.media.ffmpeg import find_ffmpeg
 
 START_TIMEOUT_S = 150.0
@@ -46,14 +46,6 @@ class RunningStack:
                 if parent is not None and "worker" not in parent.cmdline():
                     return process
         raise AssertionError(f"no worker serves {queue}")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def start_stack(data_dir: Path, **variables: str) -> RunningStack:
