@@ -21,7 +21,9 @@ from erni.model import (
     EngineUse,
     Gap,
     Notice,
+    Outcome,
     Plan,
+    Preparation,
     Recognition,
     Seam,
     Segment,
@@ -33,21 +35,20 @@ from erni.model import (
 
 T = TypeVar("T")
 
-SCHEMA_VERSIONS: Final = {"plan": 1, "recognition": 1, "diarization": 1, "transcript": 1}
+SCHEMA_VERSIONS: Final = {
+    "plan": 2,
+    "recognition": 1,
+    "diarization": 1,
+    "transcript": 1,
+    "preparation": 1,
+    "outcome": 1,
+}
 """Raise a number when an older Erni could no longer read what is written; teach ``load_`` the older form."""
 
 
 def dump_plan(plan: Plan) -> bytes:
     """Times are kept to the last bit, because they become sample positions."""
-    body = {
-        "duration_s": plan.duration_s,
-        "speech": [[span.start_s, span.end_s] for span in plan.speech],
-        "chunks": [
-            [c.index, c.own.start_s, c.own.end_s, c.audio.start_s, c.audio.end_s, c.overlaps_next] for c in plan.chunks
-        ],
-        "audio_format": plan.audio_format,
-    }
-    return _dump("plan", body)
+    return _dump("plan", _plan_object(plan))
 
 
 def load_plan(content: bytes) -> Plan:
@@ -91,23 +92,38 @@ def load_diarization(content: bytes) -> Diarization:
 
 def dump_transcript(transcript: Transcript) -> bytes:
     """All times are kept to the millisecond."""
-    body = {
-        "language": transcript.language,
-        "segments": [
-            [_to_ms(s.start_s), _to_ms(s.end_s), s.speaker, [_word_row(word) for word in s.words]]
-            for s in transcript.segments
-        ],
-        "speakers": transcript.speakers,
-        "coverage": _coverage_object(transcript.coverage),
-        "engines": [[use.role, use.engine, use.model, use.grade] for use in transcript.engines],
-        "warnings": [_notice_row(notice) for notice in transcript.warnings],
-    }
-    return _dump("transcript", body)
+    return _dump("transcript", _transcript_object(transcript))
 
 
 def load_transcript(content: bytes) -> Transcript:
     """The joined transcript."""
     return _load("transcript", content, _transcript)
+
+
+def dump_preparation(preparation: Preparation) -> bytes:
+    """A plan in full, and where its audio is."""
+    return _dump("preparation", {"plan": _plan_object(preparation.plan), "job_id": preparation.job_id})
+
+
+def load_preparation(content: bytes) -> Preparation:
+    """The plan of an earlier job."""
+    return _load("preparation", content, lambda body: Preparation(_plan(body["plan"]), body["job_id"]))
+
+
+def dump_outcome(outcome: Outcome) -> bytes:
+    """A whole job's answer."""
+    body = {
+        "transcript": _transcript_object(outcome.transcript),
+        "chunks_total": outcome.chunks_total,
+        "engine_s": _to_ms(outcome.engine_s),
+        "usd": outcome.usd,
+    }
+    return _dump("outcome", body)
+
+
+def load_outcome(content: bytes) -> Outcome:
+    """The answer of an earlier job."""
+    return _load("outcome", content, _outcome)
 
 
 def _dump(kind: str, body: dict[str, Any]) -> bytes:
@@ -153,6 +169,34 @@ def _span_row(span: Span) -> list[float]:
     return [_to_ms(span.start_s), _to_ms(span.end_s)]
 
 
+def _plan_object(plan: Plan) -> dict[str, Any]:
+    return {
+        "duration_s": plan.duration_s,
+        "speech": [[span.start_s, span.end_s] for span in plan.speech],
+        "chunks": [
+            [c.index, c.own.start_s, c.own.end_s, c.audio.start_s, c.audio.end_s, c.overlaps_next, c.digest]
+            for c in plan.chunks
+        ],
+        "audio_format": plan.audio_format,
+        "audio_digest": plan.audio_digest,
+        "notices": [_notice_row(notice) for notice in plan.notices],
+    }
+
+
+def _transcript_object(transcript: Transcript) -> dict[str, Any]:
+    return {
+        "language": transcript.language,
+        "segments": [
+            [_to_ms(s.start_s), _to_ms(s.end_s), s.speaker, [_word_row(word) for word in s.words]]
+            for s in transcript.segments
+        ],
+        "speakers": transcript.speakers,
+        "coverage": _coverage_object(transcript.coverage),
+        "engines": [[use.role, use.engine, use.model, use.grade] for use in transcript.engines],
+        "warnings": [_notice_row(notice) for notice in transcript.warnings],
+    }
+
+
 def _coverage_object(coverage: Coverage) -> dict[str, Any]:
     return {
         "duration_s": _to_ms(coverage.duration_s),
@@ -177,8 +221,8 @@ def _notices(rows: Any) -> tuple[Notice, ...]:
 
 
 def _chunk(row: Any) -> Chunk:
-    index, own_start_s, own_end_s, audio_start_s, audio_end_s, overlaps_next = row
-    return Chunk(index, Span(own_start_s, own_end_s), Span(audio_start_s, audio_end_s), overlaps_next)
+    index, own_start_s, own_end_s, audio_start_s, audio_end_s, overlaps_next, *digest = row
+    return Chunk(index, Span(own_start_s, own_end_s), Span(audio_start_s, audio_end_s), overlaps_next, *digest)
 
 
 def _plan(body: Any) -> Plan:
@@ -187,6 +231,9 @@ def _plan(body: Any) -> Plan:
         speech=_spans(body["speech"]),
         chunks=tuple([_chunk(row) for row in body["chunks"]]),
         audio_format=body["audio_format"],
+        # Absent in version 1.
+        audio_digest=body.get("audio_digest"),
+        notices=_notices(body.get("notices", ())),
     )
 
 
@@ -234,3 +281,7 @@ def _transcript(body: Any) -> Transcript:
         engines=tuple([EngineUse(*row) for row in body["engines"]]),
         warnings=_notices(body["warnings"]),
     )
+
+
+def _outcome(body: Any) -> Outcome:
+    return Outcome(_transcript(body["transcript"]), body["chunks_total"], body["engine_s"], body["usd"])

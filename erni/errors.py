@@ -16,11 +16,16 @@
     ├── JobConflict                the job's state forbids it
     │   └── TranscriptNotReady
     ├── WorkLost                   a piece of work ended its worker process again and again
-    ├── JobStopped                 raised inside a step whose job was cancelled or deleted; never shown
+    ├── Interruption               raised inside a step to end this run of it; never shown
+    │   ├── JobStopped             the job was cancelled or deleted
+    │   ├── WorkInFlight           another worker is at the same piece of work
+    │   ├── WorkHandedBack         this worker is shutting down; another one takes the work
+    │   └── WorkPostponed          the piece of work is tried again later
     ├── EngineError
     │   ├── EngineUnavailable *    the engine is out for now
+    │   │   └── EngineRateLimited *    it was asked too often
     │   ├── EngineRejected         the engine refuses this input
-    │   └── EngineAnswerInvalid    the engine's answer cannot be read
+    │   └── EngineAnswerInvalid *  the engine's answer cannot be read
     ├── StorageError *             records or blobs cannot be reached
     │   ├── BlobNotFound           a blob that should be there is gone
     │   ├── DocumentDamaged        a stored document cannot be read
@@ -114,8 +119,24 @@ class TranscriptNotReady(JobConflict):
     """The job has no transcript (yet)."""
 
 
-class JobStopped(ErniError):
+class Interruption(ErniError):
+    """Ends a run of a step without being a fault of the work: whoever runs the step knows what comes next."""
+
+
+class JobStopped(Interruption):
     """The job was cancelled or deleted while a step was at work; the step returns at once."""
+
+
+class WorkInFlight(Interruption):
+    """Another worker is doing the same piece of work; look again after ``retry_after_s``."""
+
+
+class WorkHandedBack(Interruption):
+    """The worker is shutting down and the piece of work goes back to the queue, uncounted."""
+
+
+class WorkPostponed(Interruption):
+    """The piece of work is tried again after ``retry_after_s``; the record of its step says why."""
 
 
 class WorkLost(ErniError):
@@ -132,12 +153,18 @@ class EngineUnavailable(EngineError):
     retryable = True
 
 
+class EngineRateLimited(EngineUnavailable):
+    """The engine was asked too often; ``retry_after_s`` is what it asked for, where it did."""
+
+
 class EngineRejected(EngineError):
     """The engine refuses this input; the same call would be refused again."""
 
 
 class EngineAnswerInvalid(EngineError):
-    """The engine answered something that cannot be read."""
+    """The engine answered something that cannot be read; another attempt may be answered better."""
+
+    retryable = True
 
 
 class StorageError(ErniError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from erni.model import JoinStrategy, Notice
 
@@ -29,23 +29,37 @@ class JobStatus(StrEnum):
 
 FINAL_STATUSES: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
-_ACTIVE: Final = (JobStatus.QUEUED, JobStatus.PREPARING, JobStatus.PROCESSING, JobStatus.JOINING)
+ACTIVE_STATUSES: Final = (JobStatus.PREPARING, JobStatus.PROCESSING, JobStatus.JOINING)
+"""States in which a job takes part of its tenant's share of the workers."""
+
+_UNFINISHED: Final = (JobStatus.QUEUED, *ACTIVE_STATUSES)
 
 MOVES_INTO: Final[dict[JobStatus, tuple[JobStatus, ...]]] = {
+    JobStatus.QUEUED: (JobStatus.SUCCEEDED, JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED),
     JobStatus.PREPARING: (JobStatus.QUEUED,),
     JobStatus.PROCESSING: (JobStatus.QUEUED, JobStatus.PREPARING),
     JobStatus.JOINING: (JobStatus.PREPARING, JobStatus.PROCESSING),
     JobStatus.SUCCEEDED: (JobStatus.JOINING,),
     JobStatus.PARTIAL: (JobStatus.JOINING,),
-    JobStatus.FAILED: _ACTIVE,
-    JobStatus.CANCELLED: _ACTIVE,
+    JobStatus.FAILED: _UNFINISHED,
+    JobStatus.CANCELLED: _UNFINISHED,
 }
-"""For each state, the states it may be entered from. A store's ``advance`` compares against these and sets."""
+"""For each state, the states it may be entered from. A store's ``advance`` compares against these and sets.
+
+Into ``queued`` a job comes back when its missing parts are to be tried again."""
+
+GapPolicy = Literal["partial", "fail"]
+CacheUse = Literal["use", "refresh", "bypass"]
 
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What the caller asked for, checked. ``None`` means: let the engine or the recording decide."""
+    """What the caller asked for, checked. ``None`` means: let the engine or the recording decide.
+
+    ``fallback`` names the engines a chunk goes to, in order, when ``engine`` fails it. ``on_gap`` says how a job
+    with missing chunks ends. ``cache``: ``use`` earlier results, ``refresh`` them, or ``bypass`` them altogether.
+    ``deadline_s`` counts from acceptance; the installation's own deadline holds as well.
+    """
 
     method: Literal["standard"] = "standard"
     engine: str = "whisper"
@@ -56,7 +70,16 @@ class JobOptions:
     num_speakers: int | None = None
     min_speakers: int | None = None
     max_speakers: int | None = None
+    fallback: tuple[str, ...] = ()
+    on_gap: GapPolicy = "partial"
+    cache: CacheUse = "use"
+    deadline_s: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Every transcriber a chunk may go to, in order."""
+        return (self.engine, *self.fallback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +92,10 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as recorded. ``*_at`` are UTC-aware; ``filename`` is for display only and never used as a path."""
+    """A job as recorded. ``*_at`` are UTC-aware; ``filename`` is for display only and never used as a path.
+
+    ``restarted_at`` is when its missing parts were last asked for again.
+    """
 
     job_id: str
     tenant: str
@@ -80,6 +106,7 @@ class Job:
     source_bytes: int
     filename: str | None = None
     idempotency_key: str | None = None
+    restarted_at: datetime | None = None
     started_at: datetime | None = None
     processing_at: datetime | None = None
     finished_at: datetime | None = None
@@ -103,12 +130,37 @@ class StepKind(StrEnum):
 StepStatus = Literal["running", "ok", "gap", "failed", "cancelled"]
 
 
+class Piece(NamedTuple):
+    """Names a piece of work of a job: ``part`` is the chunk's index for transcription, 0 otherwise."""
+
+    kind: StepKind
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An engine that was given up for a piece of work, and why."""
+
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What an earlier result spared: seconds inside engines, and money."""
+
+    engine_s: float = 0.0
+    usd: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One piece of work of a job: ``part`` is the chunk's index for transcription, 0 otherwise.
+    """What is recorded of a piece of work.
 
-    ``deliveries`` counts how often a worker began it; ``elapsed_s`` is the successful run's wall time, of which
-    ``engine_s`` was spent in the engine.
+    ``engine`` is the one at work, or the one that answered; ``failures`` are those before it. ``deliveries`` counts
+    how often a worker began with it and did not come back, ``attempts`` how often it failed and will be tried again:
+    at ``retry_at``, because of ``reason``. ``elapsed_s`` is the successful run's wall time, of which ``engine_s`` was
+    spent in the engine. ``savings`` is set where an earlier result was used instead.
     """
 
     job_id: str
@@ -122,6 +174,14 @@ class Step:
     engine_s: float | None = None
     engine: str | None = None
     reason: str | None = None
+    attempts: int = 0
+    retry_at: datetime | None = None
+    failures: tuple[Failure, ...] = ()
+    savings: Savings | None = None
+
+    @property
+    def piece(self) -> Piece:
+        return Piece(self.kind, self.part)
 
     @property
     def is_over(self) -> bool:

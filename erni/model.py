@@ -92,16 +92,23 @@ class Chunk:
     audio: Span
     overlaps_next: bool = False
     """True when the cut at ``own.end_s`` lies in speech, so that this chunk's audio and the next one's overlap."""
+    digest: str | None = None
+    """SHA-256, in hex, of the encoded audio, once it was cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a recording is cut. ``speech`` is what voice activity detection found, sorted and disjoint."""
+    """How a recording is cut. ``speech`` is what voice activity detection found, sorted and disjoint.
+
+    ``audio_digest`` is the SHA-256 of the canonical audio in hex; ``notices`` tell what was wrong with the upload.
+    """
 
     duration_s: float
     speech: tuple[Span, ...]
     chunks: tuple[Chunk, ...]
     audio_format: str = "flac"
+    audio_digest: str | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def speech_s(self) -> float:
@@ -215,3 +222,21 @@ class Transcript:
     @property
     def text(self) -> str:
         return " ".join(segment.text for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A plan that may serve another job with the same upload, and the job that has the audio it was made from."""
+
+    plan: Plan
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished job's answer for another one that asks the same, and what making it anew would cost."""
+
+    transcript: Transcript
+    chunks_total: int
+    engine_s: float
+    usd: float

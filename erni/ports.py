@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from erni.jobs import Job, JobFields, JobStatus, Step, StepKind
+from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step
 from erni.keys import ApiKey
 from erni.model import Diarization, Recognition, Span
 
@@ -19,7 +19,8 @@ class TranscriberCapabilities:
     """What a transcriber can do, as data. The planner and the option check read this; nothing else knows models.
 
     ``languages`` holds ISO 639-1 codes, or is ``None`` when the model does any language it is asked for.
-    ``audio_format`` is the encoding it wants chunks in (a name ``media.audio`` can write).
+    ``audio_format`` is the encoding it wants chunks in (a name ``media.audio`` can write). ``fingerprint`` is what
+    besides the model decides its answers (library, version, precision, beam): part of the key of cached results.
     """
 
     engine: str
@@ -30,27 +31,35 @@ class TranscriberCapabilities:
     max_chunk_s: float | None = None
     has_prompt: bool = True
     grade: Literal["demo", "production"] = "production"
+    fingerprint: str = ""
+    usd_per_minute: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class DiarizerCapabilities:
-    """What a diarizer can do, as data."""
+    """What a diarizer can do, as data. ``fingerprint`` and price as for a transcriber."""
 
     engine: str
     model: str
     has_speaker_count: bool = True
     max_speakers: int | None = None
+    fingerprint: str = ""
+    usd_per_minute: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """One chunk to transcribe. ``checkpoint`` is called between pieces of work and raises to stop it."""
+    """One chunk to transcribe. ``checkpoint`` is called between pieces of work and raises to stop it.
+
+    ``key`` names the work by its content: equal for every attempt at it, so that a service can tell a repetition.
+    """
 
     audio: Path
     duration_s: float
     language: str | None
     prompt: str | None
     checkpoint: Callable[[], None]
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ class DiarizationRequest:
     min_speakers: int | None
     max_speakers: int | None
     checkpoint: Callable[[], None]
+    key: str = ""
 
 
 class Transcriber(Protocol):
@@ -127,21 +137,45 @@ class JobStore(Protocol):
     def delete(self, job_id: str) -> None:
         """Remove the job and its steps. A job that is gone is not an error."""
 
-    def begin_step(self, job_id: str, kind: StepKind, part: int = 0) -> int:
-        """Count a delivery and mark the step running, unless it is over. Returns the deliveries so far.
+    def begin_step(self, job_id: str, piece: Piece) -> Step:
+        """Count a delivery and mark the step running, unless it is over. Returns it as it is then.
 
         Raises:
             JobNotFound: the job is gone.
         """
 
-    def release_step(self, job_id: str, kind: StepKind, part: int = 0) -> None:
+    def release_step(self, job_id: str, piece: Piece) -> None:
         """Take back the count of a delivery whose worker returned, without a result but alive."""
+
+    def save_step(self, step: Step) -> None:
+        """Record how a running step stands: its engine, attempts, failures and when it is tried again.
+
+        A step that is over stays as it is. The caller holds the piece of work: no one else writes it meanwhile.
+        """
 
     def finish_step(self, step: Step) -> None:
         """Record how a step ended. The first end stays: a second call changes nothing."""
 
+    def forget_steps(self, job_id: str, pieces: Sequence[Piece]) -> None:
+        """Remove these steps, so that their work may begin anew with all attempts."""
+
+    def find_step(self, job_id: str, piece: Piece) -> Step | None:
+        """The step, or ``None`` when no worker began it."""
+
     def steps(self, job_id: str) -> Sequence[Step]:
         """All steps begun so far, by kind and part."""
+
+    def claim(self, job: Job) -> bool:
+        """Set ``updated_at`` to now if it still is what ``job`` says; returns whether this call did.
+
+        Of several that saw the same state of a job, one claims it and acts.
+        """
+
+    def count_active(self, tenant: str) -> int:
+        """How many of a tenant's jobs are in one of ``ACTIVE_STATUSES``."""
+
+    def oldest_queued(self, tenant: str, *, limit: int) -> Sequence[Job]:
+        """The tenant's jobs that are ``queued``, oldest first."""
 
     def unfinished(self) -> Iterator[Job]:
         """Every job that is not over, oldest first."""
@@ -186,6 +220,9 @@ class BlobStore(Protocol):
 
     def exists(self, path: str) -> bool: ...
 
+    def copy(self, path: str, to: str) -> None:
+        """Store the same bytes under another path; a directory shares them. Raises BlobNotFound."""
+
     def local_copy(self, path: str) -> AbstractContextManager[Path]:
         """A readable local file: the blob itself where it is one, else a temporary copy. Raises BlobNotFound."""
 
@@ -208,15 +245,70 @@ class StageMeter(Protocol):
 
     def observe_job(self, status: str, audio_s: float, elapsed_s: float) -> None: ...
 
+    def observe_cache(self, lookup: CacheLookup) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """One look into the stage cache: a miss without ``savings``, else a hit of so many stored bytes."""
+
+    stage: str
+    size_bytes: int = 0
+    savings: Savings | None = None
+
+
+class StageCache(Protocol):
+    """Results of stages by the key of their content. Losing it costs time, never correctness, and raises nothing."""
+
+    def get(self, key: str, *, job_id: str) -> bytes | None:
+        """What was put there, and from now on the job's as well. Anything unreadable counts as absent."""
+
+    def has(self, key: str) -> bool: ...
+
+    def put(self, key: str, content: bytes, *, ttl_s: float, job_id: str) -> None:
+        """Keep ``content`` for at most ``ttl_s`` as an entry of this job."""
+
+    def delete_job(self, job_id: str) -> int:
+        """Remove every entry the job put or got; returns how many there were.
+
+        Raises:
+            QueueUnavailable: they cannot be removed now.
+        """
+
+
+class Flights(Protocol):
+    """Work under way, by key, over all hosts: of equal pieces of work one is done at a time."""
+
+    def hold(self, key: str) -> AbstractContextManager[None]:
+        """Hold the key while inside; a holder that dies loses it within seconds.
+
+        Raises:
+            WorkInFlight: another one holds it.
+            QueueUnavailable: nobody can tell.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """A job's pieces to send: one lane per first chunk, each going on by ``stride`` to the job's end.
+
+    With ``is_long`` the diarization goes to the queue of long work.
+    """
+
+    first_chunks: tuple[int, ...]
+    stride: int
+    diarize: bool
+    is_long: bool = False
+
 
 class JobQueue(Protocol):
-    """Sends work to the workers, by name. Messages carry a job id and at most a chunk's index."""
+    """Sends work to the workers, by name. Messages carry a job id and at most small numbers."""
 
-    def send_prepare(self, job_id: str) -> None:
-        """Raises QueueUnavailable."""
+    def send_prepare(self, job_id: str, *, is_long: bool = False) -> None:
+        """``is_long`` sends it to the queue of long work. Raises QueueUnavailable."""
 
-    def send_fan_out(self, job_id: str, chunks: Sequence[int], *, diarize: bool) -> None:
-        """One flat chord: transcribe these chunks, diarize beside them, then finish. Raises QueueUnavailable."""
+    def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
+        """One flat chord: the lanes, the diarization beside them, then finish. Raises QueueUnavailable."""
 
     def send_finish(self, job_id: str) -> None:
         """Raises QueueUnavailable."""
@@ -227,3 +319,6 @@ class QueueWatch(Protocol):
 
     def jobs_in_queue(self) -> set[str]:
         """Ids of jobs that some message, waiting or held by a worker, refers to. Raises QueueUnavailable."""
+
+    def count_transcribers(self) -> int:
+        """Processes of living workers that take chunks, 0 when none is known. Never raises."""

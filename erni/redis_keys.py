@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+CACHE_PREFIX: Final = "erni:cache:"
+FLIGHT_PREFIX: Final = "erni:flight:"
+JOB_ENTRIES_PREFIX: Final = "erni:cache-of-job:"
+
+CACHE_SUMS: Final = "erni:meter:cache"
+"""Hash: sums over cache look-ups, fields ``hits|<stage>``, ``misses|``, ``bytes|``, ``saved_s|``, ``saved_usd|``."""
+
 WORKER_BEACON_PREFIX: Final = "erni:worker:"
 
 STAGE_SECONDS: Final = "erni:meter:stage_seconds"
@@ -17,6 +24,21 @@ JOB_SECONDS: Final = "erni:meter:job_seconds"
 
 REQUEST_SECONDS: Final = "erni:meter:request_seconds"
 """Hash: histogram of a REST request's seconds, by route, method and HTTP status."""
+
+
+def cache_entry(key: str) -> str:
+    """A stage's result, compressed."""
+    return f"{CACHE_PREFIX}{key}"
+
+
+def job_entries(job_id: str) -> str:
+    """Set of the keys of a job's cache entries, so that deleting the job finds them."""
+    return f"{JOB_ENTRIES_PREFIX}{job_id}"
+
+
+def flight(key: str) -> str:
+    """Held by whoever does this piece of work; the value tells holders apart."""
+    return f"{FLIGHT_PREFIX}{key}"
 
 
 def worker_beacon(node: str) -> str:

@@ -9,7 +9,18 @@ from pathlib import Path
 
 from erni.chunking import ChunkLimits
 from erni.media.ffmpeg import Decoder
-from erni.ports import BlobStore, Diarizer, JobQueue, JobStore, KeyStore, QueueWatch, StageMeter, Transcriber
+from erni.ports import (
+    BlobStore,
+    Diarizer,
+    Flights,
+    JobQueue,
+    JobStore,
+    KeyStore,
+    QueueWatch,
+    StageCache,
+    StageMeter,
+    Transcriber,
+)
 
 
 def utc_now() -> datetime:
@@ -17,8 +28,29 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheLife:
+    """How long a cached result lives: the longer, the more audio it spares, up to a limit.
+
+    ``is_shared`` lets one tenant's results answer another's jobs.
+    """
+
+    base_s: float
+    per_audio_s: float
+    max_s: float
+    is_shared: bool = False
+
+    def of(self, audio_s: float) -> float:
+        """Seconds to keep the result of so many seconds of audio."""
+        return min(self.max_s, self.base_s + self.per_audio_s * audio_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on work, from settings."""
+    """Bounds on work, from settings.
+
+    ``tenant_jobs`` of one tenant are worked on at a time; ``window`` chunks of one job are in the queue at a time (0:
+    as many as there are processes for them); work on more than ``long_s`` of audio goes to its own queue.
+    """
 
     chunks: ChunkLimits
     max_deliveries: int
@@ -26,6 +58,10 @@ class Limits:
     stuck_after_s: float
     retention_s: float
     temporary_s: float
+    cache: CacheLife
+    tenant_jobs: int
+    window: int
+    long_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +73,8 @@ class Services:
     blobs: BlobStore
     queue: JobQueue
     queue_watch: QueueWatch
+    cache: StageCache
+    flights: Flights
     meter: StageMeter
     transcribers: Mapping[str, Transcriber]
     diarizers: Mapping[str, Diarizer]
@@ -44,3 +82,5 @@ class Services:
     limits: Limits
     temporary_dir: Path
     clock: Callable[[], datetime] = utc_now
+    is_draining: Callable[[], bool] = lambda: False
+    """Whether this worker is to give its work back now, because it is shutting down."""

@@ -1,0 +1,65 @@
+"""Whether and when a failed piece of work is tried again. Pure; the only place that decides it.
+
+Exponential backoff with half jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015). What the other
+side asked for with ``Retry-After`` goes before it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from erni.errors import (
+    EngineAnswerInvalid,
+    EngineRateLimited,
+    EngineUnavailable,
+    ErniError,
+    QueueUnavailable,
+    StorageError,
+)
+
+LONGEST_RETRY_AFTER_S: Final = 3600.0
+"""An engine that asks for more is held to this: the deadline, not a header, decides when a job is given up."""
+SPREAD_S: Final = 1.0
+"""Those told to come back at the same moment come back within this time after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many attempts an error is worth, the pause after the first and the longest one."""
+
+    attempts: int
+    first_s: float
+    longest_s: float
+
+
+PATIENCE: Final[dict[type[ErniError], Patience]] = {
+    # Too many requests are no fault of the piece of work: it waits for its turn.
+    EngineRateLimited: Patience(attempts=60, first_s=1.0, longest_s=60.0),
+    EngineUnavailable: Patience(attempts=6, first_s=1.0, longest_s=30.0),
+    # The same question may be answered better once or twice, but is paid for each time.
+    EngineAnswerInvalid: Patience(attempts=3, first_s=0.5, longest_s=5.0),
+    # Storage and broker come back when an operator mends them: more than an hour of patience loses nothing.
+    StorageError: Patience(attempts=90, first_s=1.0, longest_s=60.0),
+    QueueUnavailable: Patience(attempts=90, first_s=1.0, longest_s=60.0),
+}
+"""By class; a class without a row of its own has that of its nearest ancestor."""
+
+
+def retry_delay_s(
+    error: ErniError, attempts: int, draw: Callable[[float, float], float] = random.uniform
+) -> float | None:
+    """Seconds until the next attempt after ``attempts`` failed ones before this, or ``None`` to give up."""
+    patience = _find_patience(type(error))
+    if not error.retryable or patience is None or attempts + 1 >= patience.attempts:
+        return None
+    if error.retry_after_s is not None:
+        return min(max(error.retry_after_s, 0.0), LONGEST_RETRY_AFTER_S) + draw(0.0, SPREAD_S)
+    ceiling = min(patience.longest_s, patience.first_s * 2.0 ** min(attempts, 16))
+    return draw(ceiling / 2, ceiling)
+
+
+def _find_patience(kind: type[ErniError]) -> Patience | None:
+    return next((PATIENCE[ancestor] for ancestor in kind.__mro__ if ancestor in PATIENCE), None)

@@ -1,0 +1,98 @@
+"""Keys of the stages by the content that decides their result. Pure: hashes values, reads and stores nothing.
+
+A key is the SHA-256 of the stage, its version, whose results may answer it, the digest of its input and every
+parameter that changes its output. Two pieces of work with one key are one piece of work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from erni.chunking import ChunkLimits
+from erni.jobs import Job
+from erni.model import Chunk, Plan
+from erni.ports import DiarizerCapabilities, TranscriberCapabilities
+
+Stage = Literal["prepare", "transcribe", "diarize", "job"]
+
+STAGE_VERSIONS: Final[dict[Stage, int]] = {"prepare": 1, "transcribe": 1, "diarize": 1, "job": 1}
+"""Raise a number when a stage would answer otherwise than before: its old results are then not found any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageKey:
+    """``own`` is what this job looks up, stores and holds while at work; ``published`` is stored in addition."""
+
+    stage: Stage
+    own: str
+    published: str | None = None
+
+
+class StageKeys:
+    """The keys of one job.
+
+    Who asked to ``bypass`` or ``refresh`` the cache has a scope of his own, so that even then no attempt pays for what
+    an earlier one received; a refreshed result is published to the others besides.
+    """
+
+    def __init__(self, job: Job, *, is_shared: bool) -> None:
+        self._job = job
+        common = "all" if is_shared else f"tenant:{job.tenant}"
+        own = f"job:{job.job_id}"
+        match job.options.cache:
+            case "use":
+                self._scope, self._published_scope = common, None
+            case "refresh":
+                self._scope, self._published_scope = own, common
+            case "bypass":
+                self._scope, self._published_scope = own, None
+
+    def prepare(self, limits: ChunkLimits, audio_format: str) -> StageKey:
+        """Decoding, speech detection and the plan of the cuts."""
+        return self._key("prepare", self._job.source_digest, limits=asdict(limits), audio_format=audio_format)
+
+    def transcribe(self, chunk: Chunk, engine: TranscriberCapabilities) -> StageKey:
+        """One chunk by one engine."""
+        options = self._job.options
+        return self._key(
+            "transcribe",
+            chunk.digest or f"{self._job.source_digest}:{chunk.audio.start_s}:{chunk.audio.end_s}",
+            engine=[engine.engine, engine.model, engine.fingerprint],
+            language=options.language,
+            prompt=options.prompt,
+        )
+
+    def diarize(self, plan: Plan, engine: DiarizerCapabilities) -> StageKey:
+        """The whole recording by one engine."""
+        options = self._job.options
+        return self._key(
+            "diarize",
+            plan.audio_digest or self._job.source_digest,
+            engine=[engine.engine, engine.model, engine.fingerprint],
+            speakers=[options.num_speakers, options.min_speakers, options.max_speakers],
+        )
+
+    def whole(
+        self, prepare: StageKey, engine: TranscriberCapabilities, diarizer: DiarizerCapabilities | None
+    ) -> StageKey:
+        """The job from upload to transcript."""
+        options = self._job.options
+        return self._key(
+            "job",
+            prepare.own if prepare.published is None else prepare.published,
+            engine=[engine.engine, engine.model, engine.fingerprint],
+            diarizer=[diarizer.engine, diarizer.model, diarizer.fingerprint] if diarizer else None,
+            options=[options.method, options.join, options.language, options.prompt],
+            speakers=[options.num_speakers, options.min_speakers, options.max_speakers],
+        )
+
+    def _key(self, stage: Stage, digest: str, **parameters: Any) -> StageKey:
+        def in_scope(scope: str) -> str:
+            content = [stage, STAGE_VERSIONS[stage], scope, digest, parameters]
+            return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+        published = in_scope(self._published_scope) if self._published_scope is not None else None
+        return StageKey(stage, in_scope(self._scope), published)
