@@ -21,7 +21,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from erni.errors import BlobNotFound, ConfigError, ErniError, StorageError, StorageFull
-from erni.stores.whole_files import TEMPORARY_PREFIX, move_file, temporary_beside, write_file
+from erni.stores.whole_files import TEMPORARY_PREFIX, move_file, share_file, temporary_beside, write_file
 
 # Only these characters, because fsspec takes others for patterns: a path with "*" would mean many blobs.
 _PATH: Final = re.compile(r"(?!\.)[A-Za-z0-9._-]+(/(?!\.)[A-Za-z0-9._-]+)*")
@@ -75,6 +75,17 @@ class FsspecBlobStore:
                 return bool(self._filesystem.info(blob)["type"] == "file")
             except (FileNotFoundError, NotADirectoryError):
                 return False
+
+    def copy(self, path: str, to: str) -> None:
+        blob, target = self._locate(path), self._locate(to)
+        with _storage_errors():
+            if self._directory is None:
+                with _absence(path):
+                    self._filesystem.cp_file(blob, target)
+            elif Path(blob).is_file():
+                share_file(Path(blob), Path(target))
+            else:
+                raise _not_found(path)
 
     @contextmanager
     def local_copy(self, path: str) -> Iterator[Path]:
@@ -135,7 +146,8 @@ class FsspecBlobStore:
         with _storage_errors():
             for temporary in {file for directory in directories for file in _find_temporaries(directory)}:
                 with suppress(FileNotFoundError):
-                    if temporary.stat().st_mtime < older_than.timestamp():
+                    # Not st_mtime: a link made just now has that of the old file it shares.
+                    if temporary.stat().st_ctime < older_than.timestamp():
                         temporary.unlink()
                         removed += 1
         return removed

@@ -7,6 +7,7 @@ in between (https://www.sqlite.org/isolation.html). Reads run outside transactio
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -95,7 +96,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction, committed at the end unless an error leaves it. Raises StorageError."""
     queue = _writers.get(engine)
-    with queue.turn() if queue else nullcontext(), _storage_errors(), engine.begin() as connection:
+    with _storage_errors(), queue.turn() if queue else nullcontext(), engine.begin() as connection:
         yield connection
 
 
@@ -175,8 +176,8 @@ def _forget_connections_in_children(engine: Engine) -> None:
 def _storage_errors() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeout) as error:
-        if isinstance(error, DBAPIError) and _is_disk_full(error.orig):
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if _is_disk_full(error.orig if isinstance(error, DBAPIError) else error):
             raise StorageFull(
                 "The database has no space left: free some on its disk or raise its quota, then try again."
             ) from error
@@ -189,4 +190,7 @@ def _storage_errors() -> Iterator[None]:
 def _is_disk_full(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    if isinstance(error, OSError):
+        # The lock file of the writers' queue could not be made.
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return getattr(error, "sqlstate", None) == _SQLSTATE_DISK_FULL

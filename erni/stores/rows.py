@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import RowMapping
 
 from erni.errors import StorageError
-from erni.jobs import Job, JobFailure, JobFields, JobOptions, JobStatus, Step, StepKind
+from erni.jobs import Failure, Job, JobFailure, JobFields, JobOptions, JobStatus, Savings, Step, StepKind
 from erni.keys import ApiKey
 from erni.model import Notice, Span
 
@@ -69,12 +69,22 @@ def parse_job(row: RowMapping) -> Job:
 
 
 def step_row(step: Step) -> dict[str, object]:
-    return {**{field.name: getattr(step, field.name) for field in fields(step)}, "kind": step.kind.value}
+    columns = {field.name: getattr(step, field.name) for field in fields(step) if field.name != "savings"}
+    return {
+        **columns,
+        "kind": step.kind.value,
+        "failures": [asdict(failure) for failure in step.failures],
+        "savings_engine_s": step.savings and step.savings.engine_s,
+        "savings_usd": step.savings and step.savings.usd,
+    }
 
 
 def parse_step(row: RowMapping) -> Step:
     columns: dict[str, Any] = dict(row)
+    engine_s, usd = columns.pop("savings_engine_s"), columns.pop("savings_usd")
     columns["kind"] = StepKind(columns["kind"])
+    columns["failures"] = tuple(Failure(failure["engine"], failure["reason"]) for failure in columns["failures"])
+    columns["savings"] = None if engine_s is None else Savings(engine_s, usd)
     return Step(**columns)
 
 
@@ -97,7 +107,13 @@ def _parse_status(status: str) -> JobStatus:
 
 
 def _parse_options(options: Mapping[str, Any]) -> JobOptions:
-    return JobOptions(**{name: value for name, value in options.items() if name in _OPTION_NAMES})
+    # JSON has lists only, but options that went through it must equal those that did not.
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in options.items()
+        if name in _OPTION_NAMES
+    }
+    return JobOptions(**known)
 
 
 def _parse_notice(notice: Mapping[str, Any]) -> Notice:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -17,7 +17,6 @@ from sqlalchemy import (
     Engine,
     RowMapping,
     Select,
-    case,
     delete,
     func,
     literal,
@@ -27,13 +26,15 @@ from sqlalchemy import (
 )
 
 from erni.errors import InvalidOption, JobNotFound, StorageError
-from erni.jobs import FINAL_STATUSES, MOVES_INTO, Job, JobFields, JobStatus, Step, StepKind
+from erni.jobs import ACTIVE_STATUSES, FINAL_STATUSES, MOVES_INTO, Job, JobFields, JobStatus, Piece, Step
+from erni.stores import sql_steps
 from erni.stores.database import insert_into, reading, writing
-from erni.stores.rows import job_columns, job_row, parse_job, parse_step, step_row
-from erni.stores.tables import JOB_STEPS, JOBS
+from erni.stores.rows import job_columns, job_row, parse_job
+from erni.stores.tables import JOBS
 
 _PAGE_ROWS: Final = 200
-_STEP_KEY: Final = (JOB_STEPS.c.job_id, JOB_STEPS.c.kind, JOB_STEPS.c.part)
+_TICK: Final = timedelta(microseconds=1)
+"""The least difference between moments that both databases keep."""
 
 
 def _utc_now() -> datetime:
@@ -51,8 +52,8 @@ class SqlJobStore:
         """Adding the same job again is no error either: it returns what is recorded."""
         row = job_row(job)
         with writing(self._engine) as connection:
-            insert = insert_into(connection, JOBS).values(row).on_conflict_do_nothing()
-            if connection.execute(insert.returning(JOBS.c.job_id)).first() is not None:
+            insert = insert_into(connection, JOBS).on_conflict_do_nothing().returning(JOBS.c.job_id)
+            if connection.execute(insert, row).first() is not None:
                 return replace(job, updated_at=job.updated_at or job.created_at)
             is_same = JOBS.c.job_id == job.job_id
             if job.idempotency_key is not None:
@@ -109,7 +110,7 @@ class SqlJobStore:
         with writing(self._engine) as connection:
             connection.execute(delete(JOBS).where(JOBS.c.job_id == job_id))
 
-    def begin_step(self, job_id: str, kind: StepKind, part: int = 0) -> int:
+    def begin_step(self, job_id: str, piece: Piece) -> Step:
         """A step that is over keeps its times and its end; only the delivery is counted.
 
         Raises:
@@ -117,51 +118,65 @@ class SqlJobStore:
         """
         now = self._clock()
         with writing(self._engine) as connection:
-            if not self._touch(connection, job_id, now):
+            if not _touch(connection, job_id, now):
                 raise JobNotFound("There is no job with this id.")
-            insert = insert_into(connection, JOB_STEPS).values(
-                job_id=job_id, kind=kind.value, part=part, status="running", deliveries=1, started_at=now
-            )
-            began_at = case((JOB_STEPS.c.status == "running", insert.excluded.started_at), else_=JOB_STEPS.c.started_at)
-            upsert = insert.on_conflict_do_update(
-                index_elements=_STEP_KEY,
-                set_={"deliveries": JOB_STEPS.c.deliveries + 1, "started_at": began_at},
-            )
-            deliveries: int = connection.execute(upsert.returning(JOB_STEPS.c.deliveries)).scalar_one()
-        return deliveries
+            return sql_steps.count_delivery(connection, job_id, piece, now)
 
-    def release_step(self, job_id: str, kind: StepKind, part: int = 0) -> None:
+    def release_step(self, job_id: str, piece: Piece) -> None:
         """A step that is gone, or was never begun, is not an error."""
-        is_step = (JOB_STEPS.c.job_id == job_id) & (JOB_STEPS.c.kind == kind.value) & (JOB_STEPS.c.part == part)
         with writing(self._engine) as connection:
-            self._touch(connection, job_id, self._clock())
-            connection.execute(
-                update(JOB_STEPS)
-                .where(is_step, JOB_STEPS.c.deliveries > 0)
-                .values(deliveries=JOB_STEPS.c.deliveries - 1)
-            )
+            _touch(connection, job_id, self._clock())
+            sql_steps.uncount_delivery(connection, job_id, piece)
+
+    def save_step(self, step: Step) -> None:
+        """``step.deliveries`` is recorded as well. A step that is gone is not an error."""
+        with writing(self._engine) as connection:
+            _touch(connection, step.job_id, self._clock())
+            sql_steps.save_standing(connection, step)
 
     def finish_step(self, step: Step) -> None:
         """``step.deliveries`` counts only for a step never begun. A job that is gone is not an error."""
-        row = step_row(step)
-        result = {name: row[name] for name in row.keys() - {"job_id", "kind", "part", "deliveries"}}
         with writing(self._engine) as connection:
-            if not self._touch(connection, step.job_id, self._clock()):
-                return
-            insert = insert_into(connection, JOB_STEPS).values(row)
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=_STEP_KEY, set_=result, where=JOB_STEPS.c.status == "running"
-                )
-            )
+            if _touch(connection, step.job_id, self._clock()):
+                sql_steps.record_end(connection, step)
+
+    def forget_steps(self, job_id: str, pieces: Sequence[Piece]) -> None:
+        """Steps that are gone, or were never begun, are not an error."""
+        if not pieces:
+            return
+        with writing(self._engine) as connection:
+            _touch(connection, job_id, self._clock())
+            sql_steps.remove(connection, job_id, pieces)
+
+    def find_step(self, job_id: str, piece: Piece) -> Step | None:
+        with reading(self._engine) as connection:
+            return sql_steps.find(connection, job_id, piece)
 
     def steps(self, job_id: str) -> Sequence[Step]:
         """In the order of ``StepKind``, then by part; kinds this release does not know are left out."""
-        kinds = [kind.value for kind in StepKind]
-        query = select(JOB_STEPS).where(JOB_STEPS.c.job_id == job_id, JOB_STEPS.c.kind.in_(kinds))
         with reading(self._engine) as connection:
-            found = [parse_step(row) for row in connection.execute(query).mappings()]
-        return sorted(found, key=lambda step: (kinds.index(step.kind.value), step.part))
+            return sql_steps.find_all(connection, job_id)
+
+    def claim(self, job: Job) -> bool:
+        """A job that has moved since is not claimed either, even if that left no trace in ``updated_at``."""
+        seen_at = job.updated_at or job.created_at
+        # Never back and never the same: the clock may stand still between two claims, or go behind another host's.
+        claimed_at = max(self._clock(), seen_at + _TICK)
+        is_as_seen = (JOBS.c.job_id == job.job_id) & (JOBS.c.updated_at == seen_at) & _has_status((job.status,))
+        with writing(self._engine) as connection:
+            return connection.execute(update(JOBS).where(is_as_seen).values(updated_at=claimed_at)).rowcount == 1
+
+    def count_active(self, tenant: str) -> int:
+        query = select(func.count()).select_from(JOBS).where(JOBS.c.tenant == tenant, _has_status(ACTIVE_STATUSES))
+        with reading(self._engine) as connection:
+            return connection.execute(query).scalar_one()
+
+    def oldest_queued(self, tenant: str, *, limit: int) -> Sequence[Job]:
+        """Jobs of the same moment come in the order of their ids."""
+        query = select(JOBS).where(JOBS.c.tenant == tenant, JOBS.c.status == JobStatus.QUEUED.value)
+        query = query.order_by(JOBS.c.created_at, JOBS.c.job_id).limit(limit)
+        with reading(self._engine) as connection:
+            return [parse_job(row) for row in connection.execute(query).mappings()]
 
     def unfinished(self) -> Iterator[Job]:
         """Read page by page: no transaction is open while the caller works on a job."""
@@ -190,10 +205,6 @@ class SqlJobStore:
         with reading(self._engine) as connection:
             connection.execute(select(JOBS.c.job_id).limit(1))
 
-    def _touch(self, connection: Connection, job_id: str, now: datetime) -> bool:
-        touched = connection.execute(update(JOBS).where(JOBS.c.job_id == job_id).values(updated_at=now))
-        return touched.rowcount == 1
-
     def _created_at(self, connection: Connection, job_id: str, tenant: str) -> ColumnElement[datetime]:
         query = select(JOBS.c.created_at).where(JOBS.c.job_id == job_id, JOBS.c.tenant == tenant)
         created_at = connection.scalar(query)
@@ -219,3 +230,7 @@ class SqlJobStore:
 
 def _has_status(statuses: Iterable[JobStatus]) -> ColumnElement[bool]:
     return JOBS.c.status.in_([status.value for status in statuses])
+
+
+def _touch(connection: Connection, job_id: str, now: datetime) -> bool:
+    return connection.execute(update(JOBS).where(JOBS.c.job_id == job_id).values(updated_at=now)).rowcount == 1

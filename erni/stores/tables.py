@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 
@@ -46,6 +47,20 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+class ForeignText(TypeDecorator[str]):
+    """Text that others wrote, such as a library's error: what no database holds (NUL, half a surrogate pair) becomes
+    a replacement character instead of an error.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  # SQLAlchemy's
+        if value is None:
+            return None
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 METADATA: Final = MetaData()
 
 JOBS: Final = Table(
@@ -58,8 +73,9 @@ JOBS: Final = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("source_digest", Text, nullable=False),
     Column("source_bytes", BigInteger, nullable=False),
-    Column("filename", Text),
+    Column("filename", ForeignText),
     Column("idempotency_key", Text),
+    Column("restarted_at", UTCDateTime),
     Column("started_at", UTCDateTime),
     Column("processing_at", UTCDateTime),
     Column("finished_at", UTCDateTime),
@@ -69,7 +85,7 @@ JOBS: Final = Table(
     Column("chunks_total", Integer),
     Column("warnings", JSON, nullable=False),
     Column("failure_code", Text),
-    Column("failure_message", Text),
+    Column("failure_message", ForeignText),
 )
 Index(
     "uq_jobs_tenant_idempotency_key",
@@ -83,6 +99,8 @@ Index(
 Index("ix_jobs_tenant_created_at_job_id", JOBS.c.tenant, JOBS.c.created_at, JOBS.c.job_id)
 # The sweeper's few unfinished jobs among many finished ones, and the counts by status.
 Index("ix_jobs_status_created_at_job_id", JOBS.c.status, JOBS.c.created_at, JOBS.c.job_id)
+# How many jobs a tenant has at work, and which of its queued ones is next.
+Index("ix_jobs_tenant_status_created_at_job_id", JOBS.c.tenant, JOBS.c.status, JOBS.c.created_at, JOBS.c.job_id)
 # What retention deletes.
 Index("ix_jobs_status_finished_at", JOBS.c.status, JOBS.c.finished_at)
 
@@ -99,7 +117,12 @@ JOB_STEPS: Final = Table(
     Column("elapsed_s", Float),
     Column("engine_s", Float),
     Column("engine", Text),
-    Column("reason", Text),
+    Column("reason", ForeignText),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("retry_at", UTCDateTime),
+    Column("failures", JSON, nullable=False, server_default=text("'[]'")),
+    Column("savings_engine_s", Float),
+    Column("savings_usd", Float),
 )
 
 API_KEYS: Final = Table(

@@ -2,6 +2,7 @@
 
 A file is written beside its place under a temporary name, ``.partial-<32 hex digits>-<name>``, synced to
 the disk and renamed, which is atomic within a file system. A dead writer's leftovers are found by that name.
+No file is changed once it has its name, so that several names may share one.
 """
 
 from __future__ import annotations
@@ -47,9 +48,26 @@ def move_file(source: Path, path: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        with source.open("rb") as original, _replacing(path) as copy:
-            shutil.copyfileobj(original, copy)
+        _copy(source, path)
         source.unlink()
+    _sync(path.parent)
+
+
+def share_file(source: Path, path: Path) -> None:
+    """Give the file ``source`` a second name, over what is there; copies where it cannot be linked. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        # Another file system, one without links, or too many of them. If it is none of these, the copy says what is.
+        _copy(source, path)
+    else:
+        try:
+            temporary.replace(path)
+        finally:
+            # Where both names were one file before, renaming did nothing (rename(2)).
+            temporary.unlink(missing_ok=True)
     _sync(path.parent)
 
 
@@ -61,6 +79,11 @@ def start_writing_back(descriptor: int, offset: int, length_bytes: int) -> None:
     """
     if _sync_file_range is not None:
         _sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length_bytes), _SYNC_FILE_RANGE_WRITE)
+
+
+def _copy(source: Path, path: Path) -> None:
+    with source.open("rb") as original, _replacing(path) as copy:
+        shutil.copyfileobj(original, copy)
 
 
 @contextmanager

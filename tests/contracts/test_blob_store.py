@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -131,6 +130,78 @@ def test_what_is_no_blob_is_not_found(blobs: FsspecBlobStore, path: str) -> None
         pytest.fail("a copy of nothing was made")
 
 
+def test_copy_has_the_content_and_the_original_stays(blobs: FsspecBlobStore) -> None:
+    content = bytes(range(256)) * 4096
+    blobs.put_bytes("jobs/a/audio.flac", content)
+    blobs.copy("jobs/a/audio.flac", "jobs/b/chunks/00001.flac")
+    assert blobs.get_bytes("jobs/b/chunks/00001.flac") == content
+    assert blobs.get_bytes("jobs/a/audio.flac") == content
+
+
+def test_copy_replaces_what_was_there_also_when_it_is_made_again(blobs: FsspecBlobStore) -> None:
+    blobs.put_bytes("jobs/a/plan.json", b"{}")
+    blobs.put_bytes("jobs/b/plan.json", b"earlier, longer content")
+    for _ in range(2):
+        blobs.copy("jobs/a/plan.json", "jobs/b/plan.json")
+        assert blobs.get_bytes("jobs/b/plan.json") == b"{}"
+    assert blobs.delete_tree("jobs/b") == 1
+
+
+@pytest.mark.parametrize("replaced", ["original", "copy"])
+def test_what_replaces_a_blob_does_not_reach_its_copies(blobs: FsspecBlobStore, upload: Path, replaced: str) -> None:
+    paths = {"original": "jobs/a/source", "copy": "jobs/b/source"}
+    (kept,) = paths.keys() - {replaced}
+    blobs.put_bytes(paths["original"], b"1st")
+    blobs.copy(paths["original"], paths["copy"])
+    blobs.put_bytes(paths[replaced], b"second")
+    assert blobs.get_bytes(paths[kept]) == b"1st"
+    blobs.copy(paths[kept], paths[replaced])
+    blobs.put_file(paths[replaced], upload)
+    assert blobs.get_bytes(paths[kept]) == b"1st"
+    assert blobs.get_bytes(paths[replaced]) == b"RIFF"
+
+
+def test_copy_outlives_its_original(blobs: FsspecBlobStore) -> None:
+    blobs.put_bytes("jobs/a/turns.json", b"[]")
+    blobs.copy("jobs/a/turns.json", "jobs/b/turns.json")
+    assert blobs.delete_tree("jobs/a") == 1
+    assert blobs.get_bytes("jobs/b/turns.json") == b"[]"
+
+
+@pytest.mark.parametrize("path", ["jobs/b/source", "jobs/a", "jobs/a/source/x"])
+def test_copy_of_what_is_no_blob_is_not_found_and_changes_nothing(blobs: FsspecBlobStore, path: str) -> None:
+    blobs.put_bytes("jobs/a/source", b"RIFF")
+    blobs.put_bytes("jobs/c/source", b"kept")
+    for to in ("jobs/c/source", "jobs/d/source"):
+        with pytest.raises(BlobNotFound, match=path):
+            blobs.copy(path, to)
+    assert blobs.get_bytes("jobs/c/source") == b"kept"
+    assert [name for name, _ in blobs.list_roots("jobs")] == ["a", "c"]
+
+
+def test_copies_made_by_many_threads_are_all_whole(blobs: FsspecBlobStore) -> None:
+    content = b"fLaC" * 50_000
+    blobs.put_bytes("jobs/a/audio.flac", content)
+
+    def copy_and_read(part: int) -> bytes:
+        to = f"jobs/b/{part % 3}.flac"
+        blobs.copy("jobs/a/audio.flac", to)
+        return blobs.get_bytes(to)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(copy_and_read, range(24))) == {content}
+    assert blobs.delete_tree("jobs/b") == 3
+
+
+def test_copy_is_a_change_of_the_root_it_goes_to(blobs: FsspecBlobStore) -> None:
+    blobs.put_bytes("jobs/a/source", b"RIFF")
+    # An object store tells whole seconds only.
+    time.sleep(1.1)
+    blobs.copy("jobs/a/source", "jobs/b/source")
+    (_, original_at), (_, copied_at) = blobs.list_roots("jobs")
+    assert copied_at > original_at
+
+
 def test_local_copy_has_the_content_and_the_suffix(blobs: FsspecBlobStore) -> None:
     blobs.put_bytes("jobs/a/audio.flac", b"fLaC" * 1000)
     with blobs.local_copy("jobs/a/audio.flac") as local:
@@ -210,6 +281,8 @@ def test_path_that_could_lead_elsewhere_is_refused(blobs: FsspecBlobStore, path:
         lambda: blobs.put_file(path, upload),
         lambda: blobs.get_bytes(path),
         lambda: blobs.exists(path),
+        lambda: blobs.copy(path, "jobs/b/source"),
+        lambda: blobs.copy("jobs/a/source", path),
         lambda: blobs.local_copy(path).__enter__(),
         lambda: blobs.delete_tree(path),
         lambda: list(blobs.list_roots(path)),
@@ -259,15 +332,14 @@ def test_store_serves_a_forked_child_and_its_parent(
 
 def test_stale_temporaries_go_and_fresh_ones_stay(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     blobs.put_bytes("jobs/a/source", b"RIFF")
-    stale, fresh = (
-        tmp_path / f"tmp/{TEMPORARY_PREFIX}00-source",
-        tmp_path / f"tmp/{TEMPORARY_PREFIX}01-source",
-    )
+    stale, fresh = (tmp_path / f"tmp/{TEMPORARY_PREFIX}{name}-source" for name in ("00", "01"))
     stale.parent.mkdir(exist_ok=True)
     stale.touch()
+    time.sleep(0.1)
+    between = datetime.now(UTC)
+    time.sleep(0.1)
     fresh.touch()
-    os.utime(stale, (0, 0))
-    assert blobs.remove_stale_temporaries(datetime.now(UTC) - timedelta(hours=1)) == 1
+    assert blobs.remove_stale_temporaries(between) == 1
     assert list(stale.parent.iterdir()) == [fresh]
     assert blobs.exists("jobs/a/source")
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from erni.errors import InvalidOption, JobNotFound, StorageError
-from erni.jobs import MOVES_INTO, Job, JobFailure, JobOptions, JobStatus
+from erni.jobs import MOVES_INTO, Job, JobFailure, JobOptions, JobStatus, Piece, StepKind
 from erni.model import Notice, Span
 from erni.ports import JobStore
 from erni.stores.database import writing
@@ -28,7 +28,7 @@ START = """
 import sys
 from datetime import UTC, datetime
 from uuid import uuid4
-from erni.jobs import Job, JobOptions, JobStatus, StepKind
+from erni.jobs import Job, JobOptions, JobStatus, Piece, StepKind
 from erni.stores.database import open_database
 from erni.stores.sql_jobs import SqlJobStore
 store = SqlJobStore(open_database(sys.argv[1]))
@@ -36,6 +36,7 @@ store.ping()
 print("ready", flush=True)
 input()
 """
+CLAIM = START.replace("store.ping()", "job = store.get(sys.argv[2])") + "print(store.claim(job))"
 ADVANCE = START + "print(store.advance(sys.argv[2], JobStatus.PREPARING))"
 WRITE_MUCH = (
     START
@@ -43,9 +44,9 @@ WRITE_MUCH = (
 for part in range(30):
     job_id = uuid4().hex
     store.add(Job(job_id, "acme", JobStatus.QUEUED, JobOptions(), datetime.now(UTC), "digest", 1))
-    store.begin_step(job_id, StepKind.TRANSCRIBE, part)
+    store.begin_step(job_id, Piece(StepKind.TRANSCRIBE, part))
     assert store.advance(job_id, JobStatus.PREPARING)
-    store.begin_step(sys.argv[2], StepKind.TRANSCRIBE, part)
+    store.begin_step(sys.argv[2], Piece(StepKind.TRANSCRIBE, part))
 """
 )
 
@@ -64,10 +65,20 @@ def make_job(tenant: str = "acme", status: JobStatus = JobStatus.QUEUED, *, minu
 
 def test_job_comes_back_as_it_was_added(jobs: JobStore) -> None:
     job = make_job(
-        options=JobOptions(language="de", prompt="Zürich “Erni” 🎙", num_speakers=3, metadata={"ref": "Ü-1"}),
+        options=JobOptions(
+            language="de",
+            prompt="Zürich “Erni” 🎙",
+            num_speakers=3,
+            fallback=("openai", "whisper"),
+            on_gap="fail",
+            cache="refresh",
+            deadline_s=0.5,
+            metadata={"ref": "Ü-1"},
+        ),
         source_bytes=5 * 1024**3,
         filename="Sitzung, März.m4a",
         idempotency_key="upload-1",
+        restarted_at=EVENING,
         started_at=NOON,
         processing_at=NOON,
         finished_at=NOON,
@@ -115,6 +126,14 @@ def test_same_idempotency_key_returns_the_first_job(jobs: JobStore) -> None:
     first = jobs.add(make_job(idempotency_key="upload-1"))
     assert jobs.add(make_job(idempotency_key="upload-1", minute=1)) == first
     assert jobs.list_jobs("acme", limit=10) == [first]
+
+
+@pytest.mark.parametrize("fallback", [(), ("openai",), ("openai", "replicate")], ids=len)
+def test_options_of_a_repeated_submission_equal_the_recorded_ones(jobs: JobStore, fallback: tuple[str, ...]) -> None:
+    options = JobOptions(fallback=fallback)
+    jobs.add(make_job(idempotency_key="upload-1", options=options))
+    recorded = jobs.add(make_job(idempotency_key="upload-1", options=options))
+    assert recorded.options == options
 
 
 def test_tenants_do_not_share_idempotency_keys(jobs: JobStore) -> None:
@@ -208,6 +227,24 @@ def test_job_that_is_gone_does_not_move(jobs: JobStore) -> None:
     assert not jobs.advance(uuid4().hex, JobStatus.PREPARING)
 
 
+def test_job_that_is_tried_again_has_neither_end_nor_failure(jobs: JobStore) -> None:
+    job = jobs.add(make_job(failure=JobFailure("gone", "Wait."), started_at=NOON, chunks_total=7))
+    jobs.advance(job.job_id, JobStatus.FAILED)
+    fields = {"restarted_at": EVENING, "started_at": None, "finished_at": None, "failure": None, "warnings": ()}
+    assert jobs.advance(job.job_id, JobStatus.QUEUED, fields)
+    assert jobs.get(job.job_id) == replace(job, status=JobStatus.QUEUED, updated_at=EVENING, **fields)
+    assert list(jobs.unfinished()) == [jobs.get(job.job_id)]
+    assert list(jobs.finished_before(EVENING + timedelta(days=1))) == []
+
+
+def test_job_tried_again_ends_again(jobs: JobStore) -> None:
+    job = jobs.add(make_job(status=JobStatus.PARTIAL, finished_at=NOON))
+    assert jobs.advance(job.job_id, JobStatus.QUEUED, {"finished_at": None})
+    assert not jobs.advance(job.job_id, JobStatus.QUEUED, {"finished_at": None})
+    assert jobs.advance(job.job_id, JobStatus.CANCELLED)
+    assert jobs.get(job.job_id).finished_at == EVENING
+
+
 def test_move_raced_by_many_threads_has_one_winner(jobs: JobStore) -> None:
     job = jobs.add(make_job(status=JobStatus.JOINING))
     goals = [JobStatus.SUCCEEDED, JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED] * 4
@@ -223,6 +260,102 @@ def test_move_raced_by_processes_has_one_winner(
     job = jobs.add(make_job())
     printed = run_together(ADVANCE, records_url, job.job_id, processes=6)
     assert sorted(printed) == ["False\n"] * 5 + ["True\n"]
+
+
+def test_job_is_claimed_once_though_the_clock_stands_still(jobs: JobStore) -> None:
+    job = jobs.add(make_job(updated_at=EVENING))
+    assert jobs.claim(job)
+    assert not jobs.claim(job)
+    claimed = jobs.get(job.job_id)
+    assert EVENING < claimed.updated_at < EVENING + timedelta(seconds=1)
+    assert claimed == replace(job, updated_at=claimed.updated_at)
+    assert jobs.claim(claimed)
+    assert not jobs.claim(claimed)
+
+
+def test_claimed_job_has_news(jobs: JobStore) -> None:
+    job = jobs.add(make_job())
+    assert jobs.claim(job)
+    assert jobs.get(job.job_id).updated_at == EVENING
+
+
+def test_job_heard_of_by_a_host_whose_clock_is_ahead_can_be_claimed(jobs: JobStore) -> None:
+    ahead = EVENING + timedelta(minutes=1)
+    job = jobs.add(make_job(updated_at=ahead))
+    assert jobs.claim(job)
+    assert not jobs.claim(job)
+    assert jobs.get(job.job_id).updated_at > ahead
+
+
+def test_job_that_never_had_news_can_be_claimed(jobs: JobStore) -> None:
+    job = make_job(updated_at=None)
+    jobs.add(job)
+    assert jobs.claim(job)
+
+
+def test_job_with_news_since_it_was_read_is_not_claimed(jobs: JobStore) -> None:
+    for write in (
+        lambda job_id: jobs.update(job_id, {"chunks_total": 3}),
+        lambda job_id: jobs.begin_step(job_id, Piece(StepKind.PREPARE)),
+        lambda job_id: jobs.advance(job_id, JobStatus.PREPARING),
+    ):
+        job = jobs.add(make_job())
+        write(job.job_id)
+        current = jobs.get(job.job_id)
+        assert not jobs.claim(job)
+        assert jobs.get(job.job_id) == current
+
+
+def test_job_that_moved_within_the_same_tick_is_not_claimed(jobs: JobStore) -> None:
+    job = jobs.add(make_job(updated_at=EVENING))
+    jobs.advance(job.job_id, JobStatus.PREPARING)
+    assert jobs.get(job.job_id).updated_at == EVENING
+    assert not jobs.claim(job)
+
+
+def test_job_that_is_gone_is_not_claimed(jobs: JobStore) -> None:
+    assert not jobs.claim(make_job())
+
+
+def test_claim_changes_no_other_job(jobs: JobStore) -> None:
+    job, other = jobs.add(make_job()), jobs.add(make_job())
+    jobs.claim(job)
+    assert jobs.get(other.job_id) == other
+
+
+def test_claim_raced_by_processes_has_one_winner(
+    jobs: JobStore, records_url: str, run_together: Callable[..., list[str]]
+) -> None:
+    job = jobs.add(make_job())
+    printed = run_together(CLAIM, records_url, job.job_id, processes=6)
+    assert sorted(printed) == ["False\n"] * 5 + ["True\n"]
+
+
+def test_jobs_at_work_are_counted_for_their_tenant_only(jobs: JobStore) -> None:
+    assert jobs.count_active("acme") == 0
+    for status in JobStatus:
+        jobs.add(make_job(status=status))
+        jobs.add(make_job("rival", status=status))
+    jobs.add(make_job(status=JobStatus.JOINING))
+    assert jobs.count_active("acme") == 4
+    assert jobs.count_active("rival") == 3
+    assert jobs.count_active("nobody") == 0
+
+
+def test_queued_jobs_of_a_tenant_come_oldest_first(jobs: JobStore) -> None:
+    late, early, middle = (jobs.add(make_job(minute=minute)) for minute in (5, 1, 3))
+    jobs.add(make_job("rival", minute=0))
+    for status in set(JobStatus) - {JobStatus.QUEUED}:
+        jobs.add(make_job(status=status))
+    assert jobs.oldest_queued("acme", limit=10) == [early, middle, late]
+    assert jobs.oldest_queued("acme", limit=2) == [early, middle]
+    assert jobs.oldest_queued("acme", limit=0) == []
+    assert jobs.oldest_queued("nobody", limit=10) == []
+
+
+def test_queued_jobs_of_the_same_moment_have_one_order(jobs: JobStore) -> None:
+    added = [jobs.add(make_job()) for _ in range(6)]
+    assert [job.job_id for job in jobs.oldest_queued("acme", limit=6)] == sorted(job.job_id for job in added)
 
 
 def test_ten_processes_writing_at_once_all_get_through(

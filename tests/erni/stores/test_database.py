@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, event, text
 
 from erni.errors import ConfigError, StorageError, StorageFull
+from erni.jobs import Job, JobOptions, JobStatus, Piece, Step, StepKind
 from erni.stores.database import migrate, open_database, reading, writing
+from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.tables import METADATA
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+JOB_OF_0001 = """
+INSERT INTO jobs (job_id, tenant, status, options, created_at, source_digest, source_bytes, updated_at, warnings)
+VALUES ('j', 'acme', 'processing', '{"engine": "whisper", "language": "de"}', :noon, 'sha256:00', 1, :noon, '[]')
+"""
+STEP_OF_0001 = """
+INSERT INTO job_steps (job_id, kind, part, status, deliveries, started_at, engine)
+VALUES ('j', 'transcribe', :part, 'running', 2, :noon, 'whisper')
+"""
 
 MIGRATE = """
 import sys
@@ -35,6 +51,24 @@ for number, engine in enumerate(engines):
     time.sleep(max(0, first + number / 20 - time.time()))
     with reading(engine) as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+"""
+
+# Root may write where the mode forbids it, unless it gives up that capability (capset(2)); others have none to lose.
+WRITE_WHERE_ONLY_READING_IS_ALLOWED = """
+import ctypes, sys
+from sqlalchemy import text
+from erni.errors import StorageError
+from erni.stores.database import open_database, writing
+if sys.platform == "linux":
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert ctypes.CDLL(None).capset(header, none) == 0
+print("ready", flush=True)
+input()
+try:
+    with writing(open_database(sys.argv[1])) as connection:
+        connection.execute(text("DELETE FROM jobs"))
+except StorageError as error:
+    print(error.code)
 """
 
 USE_AFTER_FORK = """
@@ -87,6 +121,33 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with reading(engine) as connection:
         assert connection.scalar(text("SELECT count(*) FROM api_keys")) == 1
+
+
+def migrate_to(engine: Engine, revision: str) -> None:
+    """As the release did whose newest migration this was."""
+    config = Config()
+    config.set_main_option("script_location", "erni.stores:migrations")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_records_of_the_first_release_are_kept(engine: Engine) -> None:
+    noon = NOON.replace(tzinfo=None) if engine.dialect.name == "sqlite" else NOON
+    migrate_to(engine, "0001")
+    with writing(engine) as connection:
+        connection.execute(text(JOB_OF_0001), {"noon": f"{noon}"})
+        connection.execute(text(STEP_OF_0001), {"noon": f"{noon}", "part": 0})
+    migrate(engine)
+    # While workers are upgraded one by one, those of the first release still write.
+    with writing(engine) as connection:
+        connection.execute(text(STEP_OF_0001), {"noon": f"{noon}", "part": 1})
+    jobs = SqlJobStore(engine)
+    options = JobOptions(language="de")
+    assert jobs.get("j") == Job("j", "acme", JobStatus.PROCESSING, options, NOON, "sha256:00", 1, updated_at=NOON)
+    steps = [Step("j", StepKind.TRANSCRIBE, part, "running", 2, NOON, engine="whisper") for part in range(2)]
+    assert jobs.steps("j") == steps
+    assert jobs.begin_step("j", Piece(StepKind.TRANSCRIBE)).deliveries == 3
 
 
 def test_processes_that_migrate_at_the_same_moment_all_succeed(
@@ -176,6 +237,19 @@ def test_full_database_is_told_from_other_failures(sqlite_engine: Engine) -> Non
         connection.execute(text("CREATE TABLE blocks (content BLOB)"))
     with pytest.raises(StorageFull, match="free some"), writing(sqlite_engine) as connection:
         connection.execute(text("INSERT INTO blocks VALUES (zeroblob(1000000))"))
+
+
+def test_database_on_a_disk_that_cannot_be_written_is_a_storage_error(
+    tmp_path: Path, run_together: Callable[..., list[str]]
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/records.db")
+    migrate(engine)
+    engine.dispose()
+    for path in (*tmp_path.iterdir(), tmp_path):
+        path.chmod(0o555)
+    printed = run_together(WRITE_WHERE_ONLY_READING_IS_ALLOWED, f"sqlite:///{tmp_path}/records.db", processes=1)
+    tmp_path.chmod(0o755)
+    assert printed == ["storage_error\n"]
 
 
 def test_failure_tells_what_to_do_and_no_value(engine: Engine) -> None:
