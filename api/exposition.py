@@ -5,7 +5,7 @@ Nothing is counted in this process's memory, so every API process on every host 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from api.runtime import Runtime
 from erni.errors import QueueUnavailable, StorageError
 from erni.jobs import JobStatus
-from erni.stores.redis_meter import Histogram, RedisRequestMeter, RedisStageMeter
+from erni.stores.redis_meter import CacheSums, Histogram, RedisRequestMeter, RedisStageMeter
 from erni.stores.redis_queue_state import RedisQueueState
 
 log = structlog.get_logger(__name__)
@@ -67,17 +67,14 @@ class StoreCollector(Collector):
 
     def _work_families(self) -> Sequence[Metric]:
         counts = self._stage_meter.snapshot()
-        audio = CounterMetricFamily("erni_audio_seconds", "Audio of finished jobs.", labels=["status"])
-        for status, seconds in counts.audio_s.items():
-            audio.add_metric([status], seconds)
-        processing = CounterMetricFamily(
-            "erni_processing_seconds", "Time from acceptance to end of finished jobs.", labels=["status"]
-        )
-        for status, seconds in counts.processing_s.items():
-            processing.add_metric([status], seconds)
         return [
-            audio,
-            processing,
+            _counter("erni_audio_seconds", "Audio of finished jobs.", "status", counts.audio_s),
+            _counter(
+                "erni_processing_seconds",
+                "Time from acceptance to end of finished jobs.",
+                "status",
+                counts.processing_s,
+            ),
             _family("erni_stage_seconds", "Duration of a stage's runs.", ["stage"], counts.stages),
             _family(
                 "erni_real_time_factor",
@@ -85,6 +82,7 @@ class StoreCollector(Collector):
                 ["status"],
                 counts.real_time_factors,
             ),
+            *_cache_families(counts.cache),
         ]
 
     def _request_families(self) -> Sequence[Metric]:
@@ -99,6 +97,26 @@ def _read_or_nothing(store: str, read: Callable[[], Sequence[Metric]]) -> Sequen
     except (StorageError, QueueUnavailable, RedisError) as error:
         log.warning("metrics_store_unreachable", store=store, error=type(error).__name__)
         return None
+
+
+def _cache_families(sums: CacheSums) -> Sequence[Metric]:
+    lookups = CounterMetricFamily("erni_cache_lookups", "Looks into the stage cache.", labels=["stage", "outcome"])
+    for stage in sorted({*sums.hits, *sums.misses}):
+        lookups.add_metric([stage, "hit"], sums.hits.get(stage, 0.0))
+        lookups.add_metric([stage, "miss"], sums.misses.get(stage, 0.0))
+    return [
+        lookups,
+        _counter("erni_cache_hit_bytes", "Size of the results found.", "stage", sums.size_bytes),
+        _counter("erni_cache_saved_seconds", "Engine time spared by hits.", "stage", sums.saved_s),
+        _counter("erni_cache_saved_usd", "Money spared by hits, in US dollars.", "stage", sums.saved_usd),
+    ]
+
+
+def _counter(name: str, description: str, label: str, amounts: Mapping[str, float]) -> Metric:
+    counter = CounterMetricFamily(name, description, labels=[label])
+    for value, amount in amounts.items():
+        counter.add_metric([value], amount)
+    return counter
 
 
 def _family(name: str, description: str, labels: list[str], histograms: Sequence[Histogram]) -> Metric:

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from erni import redis_keys
+from erni.ports import CacheLookup
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +43,25 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSums:
+    """Looks into the stage cache so far and what the hits spared, each by stage."""
+
+    hits: Mapping[str, float]
+    misses: Mapping[str, float]
+    size_bytes: Mapping[str, float]
+    saved_s: Mapping[str, float]
+    saved_usd: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class StageMeterSnapshot:
-    """What was counted so far. ``stages`` are labelled by stage, all else by the jobs' final status."""
+    """What was counted so far. ``stages`` and ``cache`` are labelled by stage, all else by the jobs' final status."""
 
     stages: Sequence[Histogram]
     real_time_factors: Sequence[Histogram]
     audio_s: Mapping[str, float]
     processing_s: Mapping[str, float]
+    cache: CacheSums
 
 
 class RedisStageMeter:
@@ -69,14 +82,34 @@ class RedisStageMeter:
             factor = elapsed_s / audio_s
             self._sums.add(redis_keys.REAL_TIME_FACTOR, _additions((status,), factor, REAL_TIME_FACTOR_BOUNDS))
 
+    def observe_cache(self, lookup: CacheLookup) -> None:
+        counts = {"misses": 1.0}
+        if (savings := lookup.savings) is not None:
+            counts = {
+                "hits": 1.0,
+                "bytes": float(lookup.size_bytes),
+                "saved_s": savings.engine_s,
+                "saved_usd": savings.usd,
+            }
+        additions = {_field(name, lookup.stage): amount for name, amount in counts.items()}
+        self._sums.add(redis_keys.CACHE_SUMS, additions)
+
     def snapshot(self) -> StageMeterSnapshot:
         """Raises RedisError."""
         job_seconds = self._sums.read(redis_keys.JOB_SECONDS)
+        cache = self._sums.read(redis_keys.CACHE_SUMS)
         return StageMeterSnapshot(
             stages=_histograms(self._sums.read(redis_keys.STAGE_SECONDS)),
             real_time_factors=_histograms(self._sums.read(redis_keys.REAL_TIME_FACTOR)),
             audio_s=_labelled(job_seconds, "audio"),
             processing_s=_labelled(job_seconds, "processing"),
+            cache=CacheSums(
+                hits=_labelled(cache, "hits"),
+                misses=_labelled(cache, "misses"),
+                size_bytes=_labelled(cache, "bytes"),
+                saved_s=_labelled(cache, "saved_s"),
+                saved_usd=_labelled(cache, "saved_usd"),
+            ),
         )
 
 

@@ -40,12 +40,23 @@ class QueueState:
 
 
 class RedisQueueState:
-    """Reads the broker. Every method may raise QueueUnavailable."""
+    """Reads the broker, and what workers say of themselves. A method may raise QueueUnavailable unless it says not.
 
-    def __init__(self, redis: Redis, queues: Sequence[str], clock: Callable[[], float] = time.time) -> None:
+    ``transcribe_queue`` is the one whose workers take chunks; where it is not named, there are none to count.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        queues: Sequence[str],
+        clock: Callable[[], float] = time.time,
+        *,
+        transcribe_queue: str | None = None,
+    ) -> None:
         self._redis = redis
         self._queues = queues
         self._clock = clock
+        self._transcribe_queue = transcribe_queue
 
     def read(self) -> list[QueueState]:
         """Length, held messages and oldest age of each queue."""
@@ -58,26 +69,35 @@ class RedisQueueState:
     def jobs_in_queue(self) -> set[str]:
         """Ids of all jobs that a waiting or held message belongs to.
 
-        The lists are read before the hash, and each list from its newest end, because messages move from the
-        lists to the hash and new ones push the others up: what moves meanwhile is seen twice, not never.
+        The hash is read before the lists and after them, and each list from its newest end, because messages move
+        from the lists to the hash and, handed back or delivered again, from the hash to the lists, and new ones push
+        the others up: what moves meanwhile is seen twice, not never.
         """
         with _broker_errors():
-            headers = [_headers(message) for name in self._queues for message in self._waiting_messages(name)] + [
-                header for header, _ in self._held_messages()
-            ]
+            headers = [header for header, _ in self._held_messages()]
+            headers += [_headers(message) for name in self._queues for message in self._waiting_messages(name)]
+            headers += [header for header, _ in self._held_messages()]
         return {header["job_id"] for header in headers if isinstance(header.get("job_id"), str)}
 
     def served_queues(self) -> set[str]:
         """Queues that a living worker with its models loaded takes work from."""
         with _broker_errors():
-            beacons = list(self._redis.scan_iter(match=f"{WORKER_BEACON_PREFIX}*", count=1000))
-            contents = self._redis.mget(beacons) if beacons else []
-        served: set[str] = set()
-        for content in contents:
-            beacon = _load(content) if content is not None else None
-            if isinstance(beacon, dict) and beacon.get("ready"):
-                served.update(beacon.get("queues", ()))
-        return served
+            beacons = self._ready_beacons()
+        return {queue for beacon in beacons for queue in beacon["queues"]}
+
+    def count_transcribers(self) -> int:
+        """Processes of living workers, their models loaded, that take chunks. Never raises: 0 when Redis is away."""
+        try:
+            beacons = self._ready_beacons()
+        except RedisError:
+            return 0
+        return sum(beacon.get("processes", 0) for beacon in beacons if self._transcribe_queue in beacon["queues"])
+
+    def _ready_beacons(self) -> list[dict[str, Any]]:
+        keys = list(self._redis.scan_iter(match=f"{WORKER_BEACON_PREFIX}*", count=1000))
+        contents = self._redis.mget(keys) if keys else []
+        beacons = [_load(content) for content in contents if content is not None]
+        return [beacon for beacon in beacons if _is_ready(beacon)]
 
     def _waiting(self, name: str) -> int:
         return self._redis.llen(name)
@@ -114,6 +134,13 @@ def _headers(message: _Text) -> dict[str, Any]:
         case {"headers": dict() as headers}:
             return headers
     return {}
+
+
+def _is_ready(beacon: Any) -> bool:
+    match beacon:
+        case {"queues": list(), "ready": True}:
+            return True
+    return False
 
 
 def _load(content: _Text) -> Any:

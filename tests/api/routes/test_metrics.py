@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api import create_app
 from api.runtime import Runtime
-from erni.jobs import Job, JobStatus
+from erni.jobs import Job, JobStatus, Savings
+from erni.ports import CacheLookup
 from erni.services import Services
 from erni.stores.database import open_database
 from erni.stores.sql_jobs import SqlJobStore
@@ -80,6 +81,19 @@ def test_stages_and_jobs_of_workers_are_shown(url: str, services: Services) -> N
     assert figure(text, "erni_audio_seconds_total", status="succeeded") == 100
     assert figure(text, "erni_processing_seconds_total", status="succeeded") == 3
     assert figure(text, "erni_real_time_factor_sum", status="succeeded") == pytest.approx(0.03)
+
+
+def test_looks_into_the_cache_are_shown_with_what_they_spared(url: str, services: Services) -> None:
+    services.meter.observe_cache(CacheLookup("diarize", size_bytes=1500, savings=Savings(engine_s=20.0, usd=0.25)))
+    services.meter.observe_cache(CacheLookup("transcribe"))
+    text = scrape(url)
+    assert figure(text, "erni_cache_lookups_total", stage="diarize", outcome="hit") == 1
+    assert figure(text, "erni_cache_lookups_total", stage="diarize", outcome="miss") == 0
+    assert figure(text, "erni_cache_lookups_total", stage="transcribe", outcome="hit") == 0
+    assert figure(text, "erni_cache_lookups_total", stage="transcribe", outcome="miss") == 1
+    assert figure(text, "erni_cache_hit_bytes_total", stage="diarize") == 1500
+    assert figure(text, "erni_cache_saved_seconds_total", stage="diarize") == 20
+    assert figure(text, "erni_cache_saved_usd_total", stage="diarize") == 0.25
 
 
 def test_store_that_is_away_is_told_and_the_other_still_shown(

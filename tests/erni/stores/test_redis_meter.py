@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
+from erni.jobs import Savings
+from erni.ports import CacheLookup
 from erni.stores.redis_meter import RedisRequestMeter, RedisStageMeter
 
 
@@ -20,7 +21,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def absent_redis() -> Iterator[Redis]:
-    with Redis(port=1, socket_timeout=0.2) as client:
+    with Redis.from_url("redis://127.0.0.1:1") as client:
         yield client
 
 
@@ -61,27 +62,50 @@ def test_job_without_audio_has_no_real_time_factor(redis: Redis) -> None:
     assert meter.snapshot().processing_s == {"failed": 2.0}
 
 
+def test_look_into_the_cache_counts_as_hit_with_its_savings_or_as_miss(redis: Redis) -> None:
+    meter = RedisStageMeter(redis)
+    meter.observe_cache(CacheLookup("transcribe", size_bytes=800, savings=Savings(engine_s=2.5, usd=0.006)))
+    meter.observe_cache(CacheLookup("transcribe", size_bytes=200, savings=Savings(engine_s=1.5)))
+    meter.observe_cache(CacheLookup("transcribe"))
+    meter.observe_cache(CacheLookup("diarize"))
+    sums = meter.snapshot().cache
+    assert sums.hits == {"transcribe": 2.0}
+    assert sums.misses == {"transcribe": 1.0, "diarize": 1.0}
+    assert sums.size_bytes == {"transcribe": 1000.0}
+    assert sums.saved_s == {"transcribe": 4.0}
+    assert sums.saved_usd == {"transcribe": 0.006}
+
+
+def test_hit_that_spared_nothing_is_a_hit(redis: Redis) -> None:
+    meter = RedisStageMeter(redis)
+    meter.observe_cache(CacheLookup("prepare", savings=Savings()))
+    assert meter.snapshot().cache.hits == {"prepare": 1.0}
+    assert meter.snapshot().cache.misses == {}
+
+
 def test_reading_works_with_a_client_that_decodes(redis: Redis, redis_url: str) -> None:
     RedisStageMeter(redis).observe_stage("join", 1.0)
     with Redis.from_url(redis_url, decode_responses=True) as decoding:
         assert RedisStageMeter(decoding).snapshot().stages[0].total == 1.0
 
 
-def count_from_elsewhere(redis_url: str, times: int) -> None:
-    with Redis.from_url(redis_url) as client:
-        meter = RedisRequestMeter(client)
-        for _ in range(times):
-            meter.observe_request(("/v1/jobs", "GET", "200"), 0.01)
+COUNT_FROM_ELSEWHERE = """
+import sys
+from redis import Redis
+from erni.stores.redis_meter import RedisStageMeter
+client = Redis.from_url(sys.argv[1])
+meter = RedisStageMeter(client)
+print("ready", flush=True)
+input()
+for _ in range(40):
+    meter.observe_stage("join", 0.01)
+client.close()
+"""
 
 
-def test_counts_of_two_processes_add_up(redis: Redis, redis_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=count_from_elsewhere, args=(redis_url, 40)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(30)
-    (histogram,) = RedisRequestMeter(redis).snapshot()
+def test_counts_of_two_processes_add_up(redis: Redis, redis_url: str, run_together: Callable[..., list[str]]) -> None:
+    run_together(COUNT_FROM_ELSEWHERE, redis_url, processes=2)
+    (histogram,) = RedisStageMeter(redis).snapshot().stages
     assert histogram.buckets[-1] == ("+Inf", 80.0)
     assert histogram.total == pytest.approx(0.8)
 
@@ -102,6 +126,7 @@ def test_redis_that_is_away_costs_neither_an_error_nor_a_second_attempt(absent_r
         started = time.perf_counter()
         for _ in range(1000):
             meter.observe_job("succeeded", 1.0, 1.0)
+            meter.observe_cache(CacheLookup("transcribe"))
     assert time.perf_counter() - started < 0.2
     assert [event["event"] for event in events] == ["counts_lost"]
 

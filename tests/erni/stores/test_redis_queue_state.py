@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.utils.nodenames import worker_direct
 from redis import Redis
 
-from config.queue import DIARIZE, MEDIA, QUEUES, TRANSCRIBE, CeleryJobQueue, make_celery
+from config.queue import DIARIZE, LONG, MEDIA, QUEUES, TRANSCRIBE, TRANSCRIBE_CHUNK, CeleryJobQueue, make_celery
 from config.settings import RedisSettings, Settings
 from erni.errors import QueueUnavailable
+from erni.ports import FanOut
 from erni.redis_keys import worker_beacon
 from erni.stores.redis_queue_state import RedisQueueState
 
@@ -28,12 +30,14 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def state(redis: Redis) -> RedisQueueState:
-    return RedisQueueState(redis, QUEUES)
+    return RedisQueueState(redis, QUEUES, transcribe_queue=TRANSCRIBE)
 
 
 @pytest.fixture
 def celery_app(redis_url: str) -> Iterator[Celery]:
     app = make_celery(Settings(redis=RedisSettings.model_validate({"url": redis_url})))
+    # Results elsewhere: their sender would stay subscribed to those of a chord's members.
+    app.conf.update(result_backend="cache+memory://")
     yield app
     app.close()
 
@@ -95,9 +99,62 @@ def test_acknowledged_message_is_forgotten(sender: CeleryJobQueue, state: RedisQ
 
 
 def test_every_piece_of_a_fan_out_names_its_job(sender: CeleryJobQueue, state: RedisQueueState) -> None:
-    sender.send_fan_out(FIRST, [0, 1, 2], diarize=True)
+    sender.send_fan_out(FIRST, FanOut((0, 1, 2), stride=3, diarize=True))
     assert by_name(state)[TRANSCRIBE] == (3, 0)
     assert by_name(state)[DIARIZE] == (1, 0)
+    assert state.jobs_in_queue() == {FIRST}
+
+
+def test_long_work_is_counted_in_its_own_queue(sender: CeleryJobQueue, state: RedisQueueState, broker: Any) -> None:
+    sender.send_prepare(FIRST, is_long=True)
+    sender.send_fan_out(SECOND, FanOut((0,), stride=1, diarize=True, is_long=True))
+    assert by_name(state)[LONG] == (2, 0)
+    assert by_name(state)[DIARIZE] == by_name(state)[MEDIA] == (0, 0)
+    assert broker.basic_get(LONG) is not None
+    assert by_name(state)[LONG] == (1, 1)
+    assert state.jobs_in_queue() == {FIRST, SECOND}
+
+
+def test_job_that_waits_for_its_next_attempt_is_known(celery_app: Celery, state: RedisQueueState, broker: Any) -> None:
+    chunk = celery_app.signature(TRANSCRIBE_CHUNK, args=(FIRST, 0, 1), immutable=True)
+    chunk.apply_async(countdown=60, ignore_result=True)
+    assert state.jobs_in_queue() == {FIRST}
+    assert broker.basic_get(TRANSCRIBE) is not None  # a worker takes it at once and holds it until its time
+    assert by_name(state)[TRANSCRIBE] == (0, 1)
+    assert state.jobs_in_queue() == {FIRST}
+
+
+def test_job_whose_message_is_handed_back_while_the_broker_is_read_is_known(
+    sender: CeleryJobQueue, redis_url: str, broker: Any
+) -> None:
+    sender.send_prepare(FIRST)
+    held = [broker.basic_get(MEDIA)]
+
+    class HandedBackMeanwhile(Redis):
+        def lrange(self, *arguments: Any) -> Any:
+            found = super().lrange(*arguments)
+            if arguments[0] == QUEUES[-1]:
+                while held:
+                    broker.basic_reject(held.pop().delivery_tag, requeue=True)
+            return found
+
+    with HandedBackMeanwhile.from_url(redis_url) as client:
+        assert RedisQueueState(client, QUEUES).jobs_in_queue() == {FIRST}
+    assert held == []
+
+
+def test_probe_of_a_workers_own_queue_disturbs_nothing(
+    celery_app: Celery, sender: CeleryJobQueue, state: RedisQueueState, broker: Any
+) -> None:
+    own_queue = worker_direct("one@here")
+    sender.send_prepare(FIRST)
+    for _ in range(2):
+        celery_app.signature("erni.probe", immutable=True).apply_async(queue=own_queue, ignore_result=True)
+    before = state.read()
+    assert broker.basic_get(own_queue.name) is not None
+    after = state.read()
+    assert [(queue.waiting, queue.held) for queue in before] == [(queue.waiting, queue.held) for queue in after]
+    assert by_name(state)[MEDIA] == (1, 0)
     assert state.jobs_in_queue() == {FIRST}
 
 
@@ -119,25 +176,47 @@ def test_foreign_messages_are_counted_but_name_no_job(redis: Redis, state: Redis
     assert state.read()[0].oldest_age_s is None
 
 
+def announce(
+    redis: Redis, node: str, *queues: str, is_ready: bool = True, processes: int = 1, lives_ms: int = 60_000
+) -> None:
+    beacon = {"queues": queues, "ready": is_ready, "processes": processes}
+    redis.set(worker_beacon(node), json.dumps(beacon), px=lives_ms)
+
+
 def test_queue_is_served_by_a_ready_worker_only(redis: Redis, state: RedisQueueState) -> None:
-    beacons = {
-        "one": {"queues": [MEDIA], "ready": True, "processes": 1},
-        "two": {"queues": [TRANSCRIBE], "ready": False, "processes": 2},
-    }
-    for node, beacon in beacons.items():
-        redis.set(worker_beacon(node), json.dumps(beacon), ex=30)
+    announce(redis, "one", MEDIA)
+    announce(redis, "two", TRANSCRIBE, is_ready=False)
     assert state.served_queues() == {MEDIA}
 
 
 def test_beacon_that_expired_serves_nothing(redis: Redis, state: RedisQueueState) -> None:
-    redis.set(worker_beacon("one"), json.dumps({"queues": [MEDIA], "ready": True}), px=20)
+    announce(redis, "one", MEDIA, TRANSCRIBE, lives_ms=20)
     time.sleep(0.05)
     assert state.served_queues() == set()
+    assert state.count_transcribers() == 0
+
+
+def test_transcribers_are_the_processes_of_ready_workers_that_take_chunks(redis: Redis, state: RedisQueueState) -> None:
+    assert state.count_transcribers() == 0
+    announce(redis, "one", TRANSCRIBE, processes=3)
+    announce(redis, "two", MEDIA, TRANSCRIBE, processes=2)
+    announce(redis, "loading", TRANSCRIBE, is_ready=False, processes=8)
+    announce(redis, "other", MEDIA, processes=16)
+    assert state.count_transcribers() == 5
+
+
+def test_beacon_that_cannot_be_read_counts_nothing(redis: Redis, state: RedisQueueState) -> None:
+    for node, beacon in enumerate(("not json", "[]", '{"ready": true}', '{"queues": 7, "ready": true}')):
+        redis.set(worker_beacon(str(node)), beacon)
+    announce(redis, "one", TRANSCRIBE)
+    assert state.count_transcribers() == 1
+    assert state.served_queues() == {TRANSCRIBE}
 
 
 def test_absent_broker_is_told_as_such() -> None:
-    with Redis(port=1, socket_timeout=0.2) as absent:
-        state = RedisQueueState(absent, QUEUES)
+    with Redis.from_url("redis://127.0.0.1:1") as absent:
+        state = RedisQueueState(absent, QUEUES, transcribe_queue=TRANSCRIBE)
         for look in (state.read, state.jobs_in_queue, state.served_queues):
             with pytest.raises(QueueUnavailable):
                 look()
+        assert state.count_transcribers() == 0
