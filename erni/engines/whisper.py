@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from erni.engines.versions import installed_version
 from erni.engines.whisper_languages import ENGLISH_ONLY, MULTILINGUAL
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
 from erni.media.audio import read_samples
@@ -56,6 +57,7 @@ class WhisperTranscriber:
             model=name,
             languages=ENGLISH_ONLY if self._is_english_only else MULTILINGUAL,
             grade="demo" if _DEMO_SIZES.match(name) else "production",
+            fingerprint=f"{installed_version('faster-whisper')} {self.compute_type} beam={self.beam_size}",
         )
 
     def load(self) -> None:

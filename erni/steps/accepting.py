@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from erni import blob_paths
-from erni.errors import EmptyUpload, InvalidOption, QueueUnavailable
+from erni.errors import EmptyUpload, InvalidOption, QueueUnavailable, StorageError
 from erni.jobs import Job, JobOptions, JobStatus
 from erni.keys import ApiKey
 from erni.services import Services
@@ -70,13 +71,27 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Ac
         idempotency_key=submission.idempotency_key,
     )
     services.blobs.put_file(blob_paths.source(wanted.job_id), upload.path)
-    job = services.jobs.add(wanted)
+    try:
+        job = services.jobs.add(wanted)
+    except StorageError:
+        _discard_source(services, wanted.job_id)
+        raise
     if job.job_id != wanted.job_id:
         services.blobs.delete_tree(blob_paths.job_root(wanted.job_id))
         _check_replay(job, wanted)
         return Acceptance(job, is_new=False)
     log.info("job_accepted", job_id=job.job_id, size_bytes=upload.size_bytes)
     return Acceptance(job, is_new=True)
+
+
+def _discard_source(services: Services, job_id: str) -> None:
+    """Free the space of an upload that was not recorded: on a full disk it would keep others out for a day.
+
+    Where the records cannot say whether they have the job, the clean-up decides later.
+    """
+    with suppress(StorageError):
+        if not services.jobs.existing([job_id]):
+            services.blobs.delete_tree(blob_paths.job_root(job_id))
 
 
 def start_job(services: Services, job_id: str) -> None:

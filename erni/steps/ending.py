@@ -1,6 +1,8 @@
-"""How jobs end otherwise: failed, cancelled, deleted."""
+"""How jobs end otherwise: failed, cancelled, deleted. Each makes room for the tenant's next job."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import structlog
 
@@ -8,8 +10,18 @@ from erni import blob_paths
 from erni.errors import JobConflict
 from erni.jobs import Job, JobFailure, JobStatus
 from erni.services import Services
+from erni.steps.admitting import start_waiting
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What deleting a job took away, beside its record."""
+
+    blobs: int
+    steps: int
+    cache_entries: int
 
 
 def fail_job(services: Services, job_id: str, failure: JobFailure) -> bool:
@@ -17,6 +29,7 @@ def fail_job(services: Services, job_id: str, failure: JobFailure) -> bool:
     moved = services.jobs.advance(job_id, JobStatus.FAILED, {"finished_at": services.clock(), "failure": failure})
     if moved:
         log.warning("job_failed", code=failure.code)
+        start_waiting(services, services.jobs.get(job_id).tenant)
     return moved
 
 
@@ -31,13 +44,28 @@ def cancel_job(services: Services, job_id: str) -> Job:
         job = services.jobs.get(job_id)
         raise JobConflict(f"The job is already {job.status} and cannot be cancelled.")
     log.info("job_cancelled")
-    return services.jobs.get(job_id)
+    job = services.jobs.get(job_id)
+    start_waiting(services, job.tenant)
+    return job
 
 
-def delete_job(services: Services, job_id: str) -> None:
-    """Remove the job, its audio and its text, ending it first when it is still at work."""
-    services.jobs.advance(job_id, JobStatus.CANCELLED, {"finished_at": services.clock()})
-    # Blobs first: dying in between leaves a record that can be deleted again, never text without a record.
-    blobs = services.blobs.delete_tree(blob_paths.job_root(job_id))
+def delete_job(services: Services, job_id: str) -> Removed:
+    """Remove the job, its audio, its text and what the cache holds of it, ending it first when it is at work.
+
+    Raises:
+        JobNotFound: there is no such job.
+        QueueUnavailable, StorageError: not all of it could be removed; the job is still there, to be deleted again.
+    """
+    job = services.jobs.get(job_id)
+    was_active = services.jobs.advance(job_id, JobStatus.CANCELLED, {"finished_at": services.clock()})
+    # The record last: dying in between leaves a job that can be deleted again, never text without a record.
+    removed = Removed(
+        cache_entries=services.cache.delete_job(job_id),
+        blobs=services.blobs.delete_tree(blob_paths.job_root(job_id)),
+        steps=len(services.jobs.steps(job_id)),
+    )
     services.jobs.delete(job_id)
-    log.info("job_deleted", blobs=blobs)
+    log.info("job_deleted", blobs=removed.blobs, cache_entries=removed.cache_entries)
+    if was_active:
+        start_waiting(services, job.tenant)
+    return removed

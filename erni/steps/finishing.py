@@ -3,43 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from erni import blob_paths, codec
 from erni.errors import BlobNotFound
-from erni.jobs import Job, JobFailure, JobStatus, Step, StepKind
+from erni.jobs import Job, JobFailure, JobStatus, Piece, Savings, Step, StepKind
 from erni.joining import JoinInput, join_transcript
-from erni.model import Diarization, EngineUse, Gap, Notice, Plan, Recognition, Transcript
+from erni.model import Diarization, EngineUse, Gap, Notice, Outcome, Plan, Recognition, Transcript
 from erni.services import Services
-from erni.steps.running import check_deliveries, run_step, wanted_job
+from erni.steps.admitting import start_waiting
+from erni.steps.ending import fail_job
+from erni.steps.pieces import DIARIZATION, find_missing, load_plan, settle
+from erni.steps.reusing import find_outcome, keep_result, price, whole_key
+from erni.steps.running import run_step, wanted_job
 
 log = structlog.get_logger(__name__)
 
+JOIN = Piece(StepKind.JOIN)
+DIARIZATION_FAILED = "diarization_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What the pieces of a job left behind."""
+
+    plan: Plan
+    steps: Mapping[Piece, Step]
+    recognitions: Mapping[int, Recognition]
+    diarization: Diarization | None
+
+    @property
+    def pieces(self) -> frozenset[Piece]:
+        """The pieces that have a result."""
+        chunks = frozenset(Piece(StepKind.TRANSCRIBE, index) for index in self.recognitions)
+        return chunks | {DIARIZATION} if self.diarization else chunks
+
 
 def finish_job(services: Services, job_id: str) -> None:
-    """Join what the pieces left behind and move the job to its final state.
+    """Join what the pieces left behind and move the job to its final state, unless pieces are still at work.
 
     Raises:
-        WorkLost: joining ended its worker process several times; the job must fail.
-        StorageError: to be tried again.
+        StepFailed: it cannot be joined; the job must fail.
+        Interruption: to be tried again.
+        StorageError, QueueUnavailable: records, blobs or Redis are away.
     """
     job = wanted_job(services, job_id)
     if job is None:
         return
-    services.jobs.advance(job_id, JobStatus.JOINING)
-    with run_step(services, job_id, StepKind.JOIN) as run:
-        check_deliveries(services, run)
-        plan = codec.load_plan(services.blobs.get_bytes(blob_paths.plan(job_id)))
-        steps = services.jobs.steps(job_id)
-        recognitions = _load_recognitions(services, job_id, plan)
-        gaps = find_gaps(plan, recognitions, steps)
-        if plan.chunks and not recognitions:
-            _fail_without_words(services, job_id, gaps)
+    with services.flights.hold(f"{job_id}:join"):
+        joined = services.jobs.find_step(job_id, JOIN)
+        if joined is not None and joined.status == "ok":
+            # The worker before us wrote the transcript and died before it could say so.
+            stored = services.blobs.get_bytes(blob_paths.transcript(job_id))
+            _conclude(services, job, codec.load_transcript(stored))
             return
-        transcript = _join(services, job, plan, recognitions, gaps)
-        services.blobs.put_bytes(blob_paths.transcript(job_id), codec.dump_transcript(transcript))
+        results = _load_results(services, job)
+        if find_missing(job, results.plan, tuple(results.steps.values()), results.pieces):
+            # A body sent twice may come while pieces of the other are at work. Who ends them sends another.
+            log.warning("join_came_too_early")
+            return
+        _finish(services, job, results)
+
+
+def answer_from_cache(services: Services, job: Job) -> bool:
+    """Finish the job with the answer of an equal one before it; returns whether there was one."""
+    found = find_outcome(services, job, whole_key(services, job))
+    if found is None:
+        return False
+    outcome, savings = found
+    with run_step(services, job.job_id, JOIN) as run:
+        transcript = outcome.transcript
+        services.blobs.put_bytes(blob_paths.transcript(job.job_id), codec.dump_transcript(transcript))
+        services.jobs.update(
+            job.job_id,
+            {
+                "duration_s": transcript.coverage.duration_s,
+                "speech_s": round(transcript.coverage.speech_s, 3),
+                "chunks_total": outcome.chunks_total,
+            },
+        )
+        run.savings = savings
+    services.jobs.advance(job.job_id, JobStatus.JOINING)
     _conclude(services, job, transcript)
+    return True
+
+
+def _finish(services: Services, job: Job, results: _Results) -> None:
+    services.jobs.advance(job.job_id, JobStatus.JOINING)
+    gaps = find_gaps(results.plan, results.recognitions, results.steps)
+    if results.plan.chunks and not results.recognitions:
+        message = f"No chunk could be transcribed. {gaps[0].reason}"
+        fail_job(services, job.job_id, JobFailure("nothing_transcribed", message))
+        return
+    with run_step(services, job.job_id, JOIN):
+        transcript = _join(services, job, results, gaps)
+        services.blobs.put_bytes(blob_paths.transcript(job.job_id), codec.dump_transcript(transcript))
+    _keep_outcome(services, job, results, transcript)
+    _conclude(services, job, transcript)
+
+
+def _load_results(services: Services, job: Job) -> _Results:
+    """Also mends the records of pieces whose worker left the result but died before it could say so."""
+    plan = load_plan(services, job.job_id)
+    recognitions = _load_recognitions(services, job.job_id, plan)
+    diarization = _load_diarization(services, job, plan)
+    results = _Results(plan, {step.piece: step for step in services.jobs.steps(job.job_id)}, recognitions, diarization)
+    for piece in results.pieces:
+        if piece in results.steps:
+            settle(services, results.steps[piece])
+    return results
 
 
 def _load_recognitions(services: Services, job_id: str, plan: Plan) -> dict[int, Recognition]:
@@ -53,59 +127,60 @@ def _load_recognitions(services: Services, job_id: str, plan: Plan) -> dict[int,
     return found
 
 
-def find_gaps(plan: Plan, recognitions: Mapping[int, Recognition], steps: Sequence[Step]) -> tuple[Gap, ...]:
-    """One gap for each chunk without a result, with the reason its step recorded."""
-    by_part = {step.part: step for step in steps if step.kind is StepKind.TRANSCRIBE}
-    return tuple(
-        Gap(
-            span=chunk.own,
-            reason=_reason(by_part.get(chunk.index)),
-            engines=_engines_tried(by_part.get(chunk.index)),
-        )
-        for chunk in plan.chunks
-        if chunk.index not in recognitions
-    )
+def find_gaps(plan: Plan, recognitions: Mapping[int, Recognition], steps: Mapping[Piece, Step]) -> tuple[Gap, ...]:
+    """One gap for each chunk without a result, with the engines it went to and what each of them said."""
+    missing = [chunk for chunk in plan.chunks if chunk.index not in recognitions]
+    failed = [(chunk, steps.get(Piece(StepKind.TRANSCRIBE, chunk.index))) for chunk in missing]
+    return tuple(Gap(chunk.own, _reason(step), _engines_tried(step)) for chunk, step in failed)
 
 
 def _reason(step: Step | None) -> str:
     if step is None:
         return "No worker began this piece."
-    return step.reason or "The worker ended without an answer."
+    before = [f"{failure.engine}: {failure.reason}" for failure in step.failures]
+    last = step.reason or "The worker ended without an answer."
+    return " ".join([*before, f"{step.engine}: {last}" if before else last])
 
 
 def _engines_tried(step: Step | None) -> tuple[str, ...]:
-    return (step.engine,) if step and step.engine else ()
+    if step is None:
+        return ()
+    before = tuple(failure.engine for failure in step.failures)
+    return (*before, step.engine) if step.engine else before
 
 
-def _join(
-    services: Services, job: Job, plan: Plan, recognitions: Mapping[int, Recognition], gaps: Sequence[Gap]
-) -> Transcript:
-    diarization, notices = _load_diarization(services, job, plan)
+def _join(services: Services, job: Job, results: _Results, gaps: Sequence[Gap]) -> Transcript:
     return join_transcript(
         JoinInput(
-            plan=plan,
-            recognitions=recognitions,
+            plan=results.plan,
+            recognitions=results.recognitions,
             gaps=gaps,
-            diarization=diarization,
+            diarization=results.diarization,
             strategy=job.options.join,
-            notices=(*job.warnings, *notices),
-            engines=_engines_used(services, recognitions, diarization),
+            notices=(*results.plan.notices, *_diarization_notices(job, results)),
+            engines=_engines_used(services, results.recognitions, results.diarization),
         )
     )
 
 
-def _load_diarization(services: Services, job: Job, plan: Plan) -> tuple[Diarization | None, tuple[Notice, ...]]:
+def _load_diarization(services: Services, job: Job, plan: Plan) -> Diarization | None:
     if job.options.diarizer is None or not plan.chunks:
-        return None, ()
+        return None
     try:
         content = services.blobs.get_bytes(blob_paths.turns(job.job_id))
     except BlobNotFound:
-        steps = services.jobs.steps(job.job_id)
-        step = next((step for step in steps if step.kind is StepKind.DIARIZE), None)
-        message = f"Speakers could not be found; the transcript has none. {_reason(step)}"
-        return None, (Notice("diarization_failed", message),)
-    diarization = codec.load_diarization(content)
-    return diarization, _count_notices(job, diarization)
+        return None
+    return codec.load_diarization(content)
+
+
+def _diarization_notices(job: Job, results: _Results) -> tuple[Notice, ...]:
+    if job.options.diarizer is None or not results.plan.chunks:
+        return ()
+    if results.diarization is None:
+        reason = _reason(results.steps.get(DIARIZATION))
+        message = f"Speakers could not be found; the transcript has none. {reason}"
+        return (Notice(DIARIZATION_FAILED, message),)
+    return _count_notices(job, results.diarization)
 
 
 def _count_notices(job: Job, diarization: Diarization) -> tuple[Notice, ...]:
@@ -133,21 +208,52 @@ def _engines_used(
     return tuple(used)
 
 
+def _keep_outcome(services: Services, job: Job, results: _Results, transcript: Transcript) -> None:
+    """Keep the answer for the next who asks the same, unless something in it was only second best."""
+    is_whole = not transcript.coverage.gaps and all(
+        step.status != "failed" and not step.failures for step in results.steps.values()
+    )
+    if not is_whole:
+        return
+    savings = _cost_of(services, results)
+    outcome = Outcome(transcript, len(results.plan.chunks), savings.engine_s, savings.usd)
+    content, audio_s = codec.dump_outcome(outcome), results.plan.duration_s
+    keep_result(services, job, whole_key(services, job), content, audio_s=audio_s)
+
+
+def _cost_of(services: Services, results: _Results) -> Savings:
+    """What the pieces' engines took, in this job or in the one they were taken over from."""
+    engine_s = sum(recognition.engine_s for recognition in results.recognitions.values())
+    usd = 0.0
+    for chunk in results.plan.chunks:
+        transcriber = services.transcribers.get(results.recognitions[chunk.index].engine)
+        if transcriber is not None:
+            usd += price(transcriber.capabilities.usd_per_minute, chunk.audio.duration_s)
+    if results.diarization is not None:
+        engine_s += results.diarization.engine_s
+        diarizer = services.diarizers.get(results.diarization.engine)
+        if diarizer is not None:
+            usd += price(diarizer.capabilities.usd_per_minute, results.plan.duration_s)
+    return Savings(engine_s, usd)
+
+
 def _conclude(services: Services, job: Job, transcript: Transcript) -> None:
-    status = JobStatus.PARTIAL if transcript.coverage.gaps else JobStatus.SUCCEEDED
+    gaps = transcript.coverage.gaps
+    if gaps and job.options.on_gap == "fail":
+        message = (
+            f"{len(gaps)} of {job.chunks_total} chunks could not be transcribed, and on_gap is fail. "
+            f"POST /v1/jobs/{job.job_id}/retry tries only these again. {gaps[0].reason}"
+        )
+        fail_job(services, job.job_id, JobFailure("gaps_left", message))
+        return
+    status = JobStatus.PARTIAL if gaps else JobStatus.SUCCEEDED
     now = services.clock()
     if not services.jobs.advance(job.job_id, status, {"finished_at": now, "warnings": transcript.warnings}):
         return
-    elapsed_s = (now - job.created_at).total_seconds()
+    elapsed_s = (now - (job.restarted_at or job.created_at)).total_seconds()
     services.meter.observe_job(status, transcript.coverage.duration_s, elapsed_s)
-    if status is JobStatus.SUCCEEDED:
-        # The pieces are only needed to resume; the transcript, the source and the canonical audio stay.
+    if status is JobStatus.SUCCEEDED and not any(notice.code == DIARIZATION_FAILED for notice in transcript.warnings):
+        # The pieces are only needed to try what is missing again; the transcript, the source and the audio stay.
         services.blobs.delete_tree(blob_paths.chunks_root(job.job_id))
     log.info("job_finished", status=status, elapsed_s=round(elapsed_s, 3), words=transcript.coverage.word_count)
-
-
-def _fail_without_words(services: Services, job_id: str, gaps: Sequence[Gap]) -> None:
-    failure = JobFailure("nothing_transcribed", f"No chunk could be transcribed. {gaps[0].reason}")
-    moved = services.jobs.advance(job_id, JobStatus.FAILED, {"finished_at": services.clock(), "failure": failure})
-    if moved:
-        log.warning("job_failed", code=failure.code)
+    start_waiting(services, job.tenant)

@@ -1,98 +1,189 @@
-"""Preparing a job: one decoding pass to canonical audio, speech found on the way, cuts planned, chunks written."""
+"""Preparing a job: one decoding pass to canonical audio, speech found on the way, cuts planned, chunks written.
+
+Where an earlier job of the same content left its answer, or its plan and audio, those are used instead.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from erni import blob_paths, codec
-from erni.chunking import ChunkLimits, plan_chunks
-from erni.errors import InputError
-from erni.jobs import Job, JobStatus, StepKind
+from erni.chunking import plan_chunks
+from erni.errors import BlobNotFound, Interruption
+from erni.jobs import Job, JobStatus, Piece, Savings, StepKind
 from erni.media.audio import cut_chunk
 from erni.media.vad import SpeechDetector
-from erni.model import MediaInfo, Notice, Plan
-from erni.ports import TranscriberCapabilities
+from erni.model import SAMPLE_RATE_HZ, Chunk, MediaInfo, Notice, Plan, Preparation
 from erni.services import Services
-from erni.steps.running import check_deliveries, make_checkpoint, run_step, wanted_job
+from erni.steps.admitting import may_start
+from erni.steps.finishing import answer_from_cache
+from erni.steps.pieces import compose_fan_out, find_missing, find_results, load_plan, settle
+from erni.steps.reusing import find_preparation, fit_limits, keep_result, prepare_key, stage_keys, transcriber_of
+from erni.steps.running import make_checkpoint, run_step, wanted_job, work_dir
 
 log = structlog.get_logger(__name__)
 
+Samples = npt.NDArray[np.int16]
 
-def prepare_job(services: Services, job_id: str) -> None:
-    """Decode, find speech, plan and cut; then send the chord.
+PREPARATION = Piece(StepKind.PREPARE)
+
+
+class LongRecording(Interruption):
+    """The recording is longer than this worker should decode; the workers for long work take over."""
+
+
+def prepare_job(services: Services, job_id: str, *, is_long: bool = False) -> None:
+    """Decode, find speech, plan and cut; then send the chord. Without ``is_long`` long recordings are passed on.
 
     Raises:
-        InputError: the upload cannot be used; the job must fail with this message.
-        StorageError, QueueUnavailable: to be tried again.
+        StepFailed: the upload cannot be used; the job must fail with this message.
+        Interruption: to be tried again.
+        StorageError, QueueUnavailable: records, blobs or Redis are away.
     """
     job = wanted_job(services, job_id)
-    if job is None or job.status in (JobStatus.PROCESSING, JobStatus.JOINING):
+    if job is None:
         return
-    services.jobs.advance(job_id, JobStatus.PREPARING, {"started_at": services.clock()})
-    if services.blobs.exists(blob_paths.plan(job_id)):
-        plan = codec.load_plan(services.blobs.get_bytes(blob_paths.plan(job_id)))
-    else:
-        plan = _prepare(services, job)
-    diarize = job.options.diarizer is not None and bool(plan.chunks)
-    services.queue.send_fan_out(job_id, [chunk.index for chunk in plan.chunks], diarize=diarize)
-    services.jobs.advance(job_id, JobStatus.PROCESSING, {"processing_at": services.clock()})
+    is_fanned_out = job.status in (JobStatus.PROCESSING, JobStatus.JOINING)
+    if is_fanned_out and services.blobs.exists(blob_paths.plan(job_id)):
+        return
+    if not may_start(services, job):
+        log.info("job_waits_for_its_turn")
+        return
+    try:
+        with services.flights.hold(f"{prepare_key(services, job).own}:prepare"):
+            services.jobs.advance(job_id, JobStatus.PREPARING, {"started_at": services.clock()})
+            if not answer_from_cache(services, job):
+                _send_pieces(services, job, _find_or_make_plan(services, job, is_long=is_long))
+    except LongRecording:
+        log.info("job_passed_to_long_work")
+        services.queue.send_prepare(job_id, is_long=True)
 
 
-def _prepare(services: Services, job: Job) -> Plan:
-    with run_step(services, job.job_id, StepKind.PREPARE) as run, work_dir(services) as directory:
-        check_deliveries(services, run)
-        audio = directory / "audio.flac"
-        info, plan = _decode_and_plan(services, job, audio)
-        _store_chunks(services, job.job_id, plan, audio)
-        services.blobs.put_file(blob_paths.canonical_audio(job.job_id), audio)
+def _find_or_make_plan(services: Services, job: Job, *, is_long: bool) -> Plan:
+    if services.blobs.exists(blob_paths.plan(job.job_id)):
+        if (step := services.jobs.find_step(job.job_id, PREPARATION)) is not None:
+            settle(services, step)
+        return load_plan(services, job.job_id)
+    with run_step(services, job.job_id, PREPARATION) as run:
+        plan = _reuse_preparation(services, job)
+        if plan is not None:
+            run.savings = Savings()
+        else:
+            plan = _prepare(services, job, longest_s=None if is_long else services.limits.long_s)
         # Last, because a plan says that everything it speaks of is there.
         services.blobs.put_bytes(blob_paths.plan(job.job_id), codec.dump_plan(plan))
+    preparation = codec.dump_preparation(Preparation(plan, job.job_id))
+    keep_result(services, job, prepare_key(services, job), preparation, audio_s=plan.duration_s)
+    return plan
+
+
+def _reuse_preparation(services: Services, job: Job) -> Plan | None:
+    """The plan of an earlier job with the same upload, and its audio; ``None`` unless both are still there."""
+    found = find_preparation(services, job, prepare_key(services, job))
+    if found is None:
+        return None
+    audio = blob_paths.canonical_audio(job.job_id)
+    if found.job_id != job.job_id:
+        try:
+            services.blobs.copy(blob_paths.canonical_audio(found.job_id), audio)
+        except BlobNotFound:
+            return None
+    elif not services.blobs.exists(audio):
+        return None
+    _cut_unknown_chunks(services, job, found.plan)
+    log.info("preparation_reused", chunks=len(found.plan.chunks))
+    return found.plan
+
+
+def _cut_unknown_chunks(services: Services, job: Job, plan: Plan) -> None:
+    """Cut the chunks that an engine will be asked for."""
+    capabilities = transcriber_of(services, job).capabilities
+    keys = stage_keys(services, job)
+    unknown = [chunk for chunk in plan.chunks if not services.cache.has(keys.transcribe(chunk, capabilities).own)]
+    if unknown:
+        with (
+            work_dir(services) as directory,
+            services.blobs.local_copy(blob_paths.canonical_audio(job.job_id)) as audio,
+        ):
+            _store_chunks(services, job.job_id, replace(plan, chunks=tuple(unknown)), audio, directory)
+
+
+def _prepare(services: Services, job: Job, *, longest_s: float | None) -> Plan:
+    with work_dir(services) as directory:
+        audio = directory / "audio.flac"
+        plan = _decode_and_plan(services, job, audio, longest_s)
+        plan = replace(plan, chunks=_store_chunks(services, job.job_id, plan, audio, directory))
+        services.blobs.put_file(blob_paths.canonical_audio(job.job_id), audio)
+    log.info("job_prepared", duration_s=plan.duration_s, speech_s=round(plan.speech_s, 1), chunks=len(plan.chunks))
+    return plan
+
+
+def _decode_and_plan(services: Services, job: Job, audio: Path, longest_s: float | None) -> Plan:
+    capabilities = transcriber_of(services, job).capabilities
+    detector = SpeechDetector()
+    feed = detector.feed if longest_s is None else _bounded(detector.feed, longest_s)
+    checkpoint = make_checkpoint(services, job.job_id)
+    with services.blobs.local_copy(blob_paths.source(job.job_id)) as source:
+        info = services.decoder.decode(source, audio, feed, checkpoint)
+    limits = fit_limits(services.limits.chunks, capabilities)
+    plan = plan_chunks(info.duration_s, detector.finish(), limits, capabilities.audio_format)
+    return replace(plan, audio_digest=_digest(audio), notices=_media_notices(info))
+
+
+def _bounded(feed: Callable[[Samples], None], longest_s: float) -> Callable[[Samples], None]:
+    """Passes samples on; raises LongRecording once they are more than ``longest_s``."""
+    seen = 0
+
+    def count_and_feed(samples: Samples) -> None:
+        nonlocal seen
+        seen += len(samples)
+        if seen > longest_s * SAMPLE_RATE_HZ:
+            raise LongRecording("This recording is for the workers for long work.")
+        feed(samples)
+
+    return count_and_feed
+
+
+def _store_chunks(services: Services, job_id: str, plan: Plan, audio: Path, directory: Path) -> tuple[Chunk, ...]:
+    """Cut the plan's chunks into blobs; returns them with the digests of their audio."""
+    checkpoint = make_checkpoint(services, job_id)
+    stored: list[Chunk] = []
+    for chunk in plan.chunks:
+        checkpoint()
+        piece = directory / f"chunk.{plan.audio_format}"
+        cut_chunk(audio, chunk.audio, piece, plan.audio_format, ffmpeg=services.decoder.program)
+        stored.append(replace(chunk, digest=_digest(piece)))
+        services.blobs.put_file(blob_paths.chunk_audio(job_id, chunk.index, plan.audio_format), piece)
+    return tuple(stored)
+
+
+def _send_pieces(services: Services, job: Job, plan: Plan) -> None:
+    """Fan out what has no result yet: everything, unless the job was broken off or is tried again."""
     services.jobs.update(
         job.job_id,
         {
             "duration_s": plan.duration_s,
             "speech_s": round(plan.speech_s, 3),
             "chunks_total": len(plan.chunks),
-            "warnings": _media_notices(info),
+            "warnings": plan.notices,
         },
     )
-    log.info("job_prepared", duration_s=plan.duration_s, speech_s=round(plan.speech_s, 1), chunks=len(plan.chunks))
-    return plan
+    steps = services.jobs.steps(job.job_id)
+    missing = find_missing(job, plan, steps, find_results(services, job, steps))
+    services.queue.send_fan_out(job.job_id, compose_fan_out(services, plan, missing))
+    services.jobs.advance(job.job_id, JobStatus.PROCESSING, {"processing_at": services.clock()})
 
 
-def _decode_and_plan(services: Services, job: Job, audio: Path) -> tuple[MediaInfo, Plan]:
-    detector = SpeechDetector()
-    checkpoint = make_checkpoint(services, job.job_id)
-    with services.blobs.local_copy(blob_paths.source(job.job_id)) as source:
-        info = services.decoder.decode(source, audio, detector.feed, checkpoint)
-    transcriber = services.transcribers.get(job.options.engine)
-    if transcriber is None:
-        raise InputError(f"Engine {job.options.engine!r} is not set up on the workers.", field="engine")
-    capabilities = transcriber.capabilities
-    limits = fit_limits(services.limits.chunks, capabilities)
-    return info, plan_chunks(info.duration_s, detector.finish(), limits, capabilities.audio_format)
-
-
-def fit_limits(limits: ChunkLimits, capabilities: TranscriberCapabilities) -> ChunkLimits:
-    """The configured chunk lengths, within what the engine takes."""
-    max_s = min(limits.max_s, capabilities.max_chunk_s or limits.max_s)
-    target_s = min(capabilities.target_chunk_s or limits.target_s, max_s)
-    return replace(limits, max_s=max_s, target_s=target_s)
-
-
-def _store_chunks(services: Services, job_id: str, plan: Plan, audio: Path) -> None:
-    checkpoint = make_checkpoint(services, job_id)
-    for chunk in plan.chunks:
-        checkpoint()
-        piece = audio.with_name(f"chunk.{plan.audio_format}")
-        cut_chunk(audio, chunk.audio, piece, plan.audio_format, ffmpeg=services.decoder.program)
-        services.blobs.put_file(blob_paths.chunk_audio(job_id, chunk.index, plan.audio_format), piece)
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _media_notices(info: MediaInfo) -> tuple[Notice, ...]:
@@ -104,11 +195,3 @@ def _media_notices(info: MediaInfo) -> tuple[Notice, ...]:
             f"The file is damaged or incomplete: only its first {info.duration_s:.1f} s could be decoded.",
         ),
     )
-
-
-@contextmanager
-def work_dir(services: Services) -> Iterator[Path]:
-    """A directory for this run, gone afterwards; what a killed process leaves is cleaned by schedule."""
-    services.temporary_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=services.temporary_dir, prefix="work-") as directory:
-        yield Path(directory)

@@ -1,18 +1,36 @@
-"""What the steps share: whether a job still wants work, and how a step's begin and end are recorded."""
+"""What the steps share: whether a job still wants work, a place to work in, and how a step's begin, failures and end
+are recorded.
+"""
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
 
-from erni.errors import ErniError, JobNotFound, JobStopped, WorkLost
-from erni.jobs import Job, Step, StepKind, StepStatus
+import structlog
+
+from erni.errors import ErniError, Interruption, JobNotFound, JobStopped, WorkHandedBack, WorkLost, WorkPostponed
+from erni.jobs import Failure, Job, Piece, Savings, Step, StepStatus
+from erni.retrying import retry_delay_s
 from erni.services import Services
+
+log = structlog.get_logger(__name__)
 
 CHECK_EVERY_S = 1.0
 """How often a step at work asks whether its job was cancelled: bounds both the wait and the load on the records."""
+
+
+class StepFailed(Exception):
+    """A step failed for good, and its record says so. ``cause`` is the error of the last attempt."""
+
+    def __init__(self, cause: ErniError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
 
 
 def wanted_job(services: Services, job_id: str) -> Job | None:
@@ -25,11 +43,16 @@ def wanted_job(services: Services, job_id: str) -> Job | None:
 
 
 def make_checkpoint(services: Services, job_id: str) -> Callable[[], None]:
-    """A function that raises JobStopped once the job is over or gone; cheap to call often."""
+    """A function to be called often inside long work; it is cheap.
+
+    It raises JobStopped once the job is over or gone, and WorkHandedBack when the worker has to stop.
+    """
     next_check = time.monotonic() + CHECK_EVERY_S
 
     def checkpoint() -> None:
         nonlocal next_check
+        if services.is_draining():
+            raise WorkHandedBack("The worker is shutting down.")
         if time.monotonic() < next_check:
             return
         next_check = time.monotonic() + CHECK_EVERY_S
@@ -39,63 +62,114 @@ def make_checkpoint(services: Services, job_id: str) -> Callable[[], None]:
     return checkpoint
 
 
+@contextmanager
+def work_dir(services: Services) -> Iterator[Path]:
+    """A directory for this run, gone afterwards; what a killed process leaves is cleaned by schedule."""
+    services.temporary_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=services.temporary_dir, prefix="work-") as directory:
+        yield Path(directory)
+
+
 @dataclass(slots=True)
 class StepRun:
-    """One run of a step, to be filled in while it works."""
+    """One run of a step, to be filled in while it works. ``step`` is its record as it was when the run began."""
 
-    deliveries: int
-    engine: str | None = None
+    step: Step
     engine_s: float | None = None
-    status: StepStatus = "ok"
-    reason: str | None = None
+    savings: Savings | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
-def check_deliveries(services: Services, run: StepRun) -> None:
-    """Raises WorkLost when this piece has already ended its worker process several times."""
-    if run.deliveries > services.limits.max_deliveries:
-        raise WorkLost(f"The worker process ended {run.deliveries - 1} times while at this piece; it was given up.")
-
-
 @contextmanager
-def run_step(services: Services, job_id: str, kind: StepKind, part: int = 0) -> Iterator[StepRun]:
-    """Record a step's begin and, when its work returns or fails for good, its end.
+def run_step(services: Services, job_id: str, piece: Piece, *, engines: Sequence[str] = ()) -> Iterator[StepRun]:
+    """Record a step's begin and how the run ended.
 
-    A retryable error leaves the step running: it will be tried again, and its delivery does not count. JobStopped
-    ends it as cancelled.
+    An error that is worth another attempt is recorded with the time of that attempt; one that is not sends the piece
+    to the next of ``engines``, if there is one. A run that was merely interrupted is not counted.
+
+    Raises:
+        StepFailed: the work failed for good.
+        WorkPostponed: it is to be tried again after ``retry_after_s``.
+        JobStopped, WorkHandedBack: as the work raised them.
     """
-    begun_at = services.clock()
-    run = StepRun(services.jobs.begin_step(job_id, kind, part))
-    begun = Step(job_id, kind, part, "running", run.deliveries, begun_at)
+    step = services.jobs.begin_step(job_id, piece)
+    if engines and step.engine is None:
+        step = replace(step, engine=engines[0])
+    run = StepRun(step)
     try:
+        _check_deliveries(services, step)
         yield run
     except JobStopped:
-        run.status = "cancelled"
-        _record_end(services, begun, run)
+        _record_end(services, run, "cancelled")
+        raise
+    except Interruption:
+        services.jobs.release_step(job_id, piece)
         raise
     except ErniError as error:
-        if error.retryable:
-            services.jobs.release_step(job_id, kind, part)
-        else:
-            run.status, run.reason = "failed", error.message
-            _record_end(services, begun, run)
-        raise
+        _postpone_or_give_up(services, run, error, engines)
     else:
-        _record_end(services, begun, run)
+        _record_end(services, run, "ok")
 
 
-def _record_end(services: Services, begun: Step, run: StepRun) -> None:
+def _check_deliveries(services: Services, step: Step) -> None:
+    """Raises WorkLost when this piece has already ended its worker process several times."""
+    if step.deliveries > services.limits.max_deliveries:
+        raise WorkLost(f"The worker process ended {step.deliveries - 1} times while at this piece.")
+
+
+def _postpone_or_give_up(services: Services, run: StepRun, error: ErniError, engines: Sequence[str]) -> None:
+    """Always raises: WorkPostponed or StepFailed."""
+    delay_s = retry_delay_s(error, run.step.attempts)
+    if delay_s is None:
+        if give_up_engine(services, run.step, error.message, engines):
+            raise WorkPostponed("The next engine takes over.", retry_after_s=0.0) from error
+        raise StepFailed(error) from error
+    services.jobs.save_step(
+        replace(
+            run.step,
+            deliveries=max(0, run.step.deliveries - 1),
+            attempts=run.step.attempts + 1,
+            retry_at=services.clock() + timedelta(seconds=delay_s),
+            reason=error.message,
+        )
+    )
+    log.warning("step_postponed", step=run.step.kind, code=error.code, delay_s=round(delay_s, 1))
+    raise WorkPostponed(error.message, retry_after_s=delay_s) from error
+
+
+def give_up_engine(services: Services, step: Step, reason: str, engines: Sequence[str]) -> bool:
+    """Record that the engine at work cannot do this piece: the next of ``engines`` does, or the step has failed.
+
+    Returns whether there is a next one.
+    """
+    engine = step.engine or (engines[0] if engines else None)
+    failures = step.failures if engine is None else (*step.failures, Failure(engine, reason))
+    tried = {failure.engine for failure in failures}
+    following = next((name for name in engines if name not in tried), None)
+    if following is None:
+        end = replace(step, status="failed", finished_at=services.clock(), engine=engine, reason=reason)
+        services.jobs.finish_step(end)
+        return False
+    # Its deliveries and attempts begin anew: they were the other engine's.
+    services.jobs.save_step(
+        replace(step, engine=following, failures=failures, deliveries=0, attempts=0, retry_at=None, reason=reason)
+    )
+    log.warning("engine_given_up", engine=engine, following=following, step=step.kind)
+    return True
+
+
+def _record_end(services: Services, run: StepRun, status: StepStatus) -> None:
     elapsed_s = time.perf_counter() - run.started
     services.jobs.finish_step(
         replace(
-            begun,
-            status=run.status,
+            run.step,
+            status=status,
             finished_at=services.clock(),
             elapsed_s=round(elapsed_s, 4),
             engine_s=run.engine_s,
-            engine=run.engine,
-            reason=run.reason,
+            savings=run.savings,
+            reason=None,
         )
     )
-    if run.status == "ok":
-        services.meter.observe_stage(begun.kind, elapsed_s)
+    if status == "ok" and run.savings is None:
+        services.meter.observe_stage(run.step.kind, elapsed_s)

@@ -1,23 +1,28 @@
-"""The sweeper: finds unfinished jobs that nothing in the queue works for and sends what each lacks."""
+"""The sweeper: compares records, blobs and queue, sends what nobody works for and ends what is past its deadline.
+
+It can finish any job alone. It may run on several hosts at once: of those who see the same job, one claims it.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import structlog
 
-from erni import blob_paths, codec
-from erni.errors import BlobNotFound
-from erni.jobs import Job, JobFailure, JobStatus, Step, StepKind
+from erni.errors import BlobNotFound, DocumentDamaged
+from erni.jobs import Job, JobFailure, JobStatus, Piece, Step
 from erni.model import Plan
-from erni.services import Services
-from erni.steps.ending import delete_job, fail_job
+from erni.services import Limits, Services
+from erni.steps.admitting import room_of
+from erni.steps.ending import fail_job
+from erni.steps.pieces import Missing, compose_fan_out, find_missing, find_results, load_plan, settle
 
 log = structlog.get_logger(__name__)
+
+Action = Literal["none", "wait", "resend", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,121 +30,145 @@ class Remedy:
     """What an abandoned job needs: which step to send, and for a fan-out which pieces."""
 
     step: Literal["prepare", "fan_out", "finish"]
-    chunks: tuple[int, ...] = ()
-    diarize: bool = False
+    missing: Missing = field(default_factory=Missing)
+
+    def __str__(self) -> str:
+        if self.step != "fan_out":
+            return self.step
+        chunks, diarize = len(self.missing.chunks), " + diarize" if self.missing.diarize else ""
+        return f"fan_out {chunks} chunks{diarize}"
 
 
-def choose_remedy(job: Job, plan: Plan | None, steps: Sequence[Step], results: frozenset[str]) -> Remedy:
-    """Decide from the record, the plan and what is done already; ``results`` names the pieces with a blob.
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the sweeper sees of a job beside its record: whether a message is for it, and its tenant's room."""
 
-    Pieces are named by their blob path's last part: ``turns.json``, ``00003.json``.
-    """
+    now: datetime
+    is_held: bool
+    has_room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is to be done about a job and why; ``remedy`` is empty unless something is to be sent."""
+
+    job: Job
+    action: Action
+    reason: str
+    remedy: str = ""
+
+
+def judge_job(job: Job, sight: Sight, limits: Limits) -> Diagnosis:
+    """Decide from the record and the queue. Pure; what exactly an abandoned job needs is found out later."""
+    silent_s = (sight.now - (job.updated_at or job.created_at)).total_seconds()
+    since = job.restarted_at or job.created_at
+    deadline_s = min(limits.deadline_s, job.options.deadline_s or limits.deadline_s)
+    if (sight.now - since).total_seconds() > deadline_s:
+        reason = f"The job was not over {deadline_s:.0f} s after it was accepted; it was last {job.status}."
+        return Diagnosis(job, "fail", reason)
+    if sight.is_held:
+        return Diagnosis(job, "none", "Its work waits in the queue or is with a worker.")
+    if silent_s <= limits.stuck_after_s:
+        return Diagnosis(job, "none", f"There was news of it {silent_s:.0f} s ago.")
+    if job.status is JobStatus.QUEUED and not sight.has_room:
+        return Diagnosis(job, "wait", f"Its tenant has {limits.tenant_jobs} jobs at work already.")
+    reason = f"Nothing in the queue or with a worker is for it, and there was no news for {silent_s:.0f} s."
+    return Diagnosis(job, "resend", reason)
+
+
+def choose_remedy(job: Job, plan: Plan | None, steps: Sequence[Step], results: frozenset[Piece]) -> Remedy:
+    """Decide what an abandoned job needs from its record, its plan and the pieces that have a result."""
     if job.status in (JobStatus.QUEUED, JobStatus.PREPARING) or plan is None:
         return Remedy("prepare")
-    if job.status is JobStatus.JOINING:
-        return Remedy("finish")
-    over = {(step.kind, step.part) for step in steps if step.is_over}
-    chunks = tuple(
-        chunk.index
-        for chunk in plan.chunks
-        if (StepKind.TRANSCRIBE, chunk.index) not in over and f"{chunk.index:05d}.json" not in results
-    )
-    wants_turns = job.options.diarizer is not None and bool(plan.chunks)
-    diarize = wants_turns and (StepKind.DIARIZE, 0) not in over and "turns.json" not in results
-    return Remedy("fan_out", chunks, diarize) if chunks or diarize else Remedy("finish")
+    missing = find_missing(job, plan, steps, results)
+    return Remedy("fan_out", missing) if missing else Remedy("finish")
+
+
+def examine_jobs(services: Services) -> Iterator[Diagnosis]:
+    """A diagnosis of every unfinished job; changes nothing. Raises QueueUnavailable, StorageError."""
+    for case in _examine_all(services):
+        remedy = str(case.remedy) if case.remedy else ""
+        yield Diagnosis(case.diagnosis.job, case.diagnosis.action, case.diagnosis.reason, remedy)
 
 
 def sweep_jobs(services: Services) -> int:
-    """Fail what is past its deadline, send what nobody holds. Returns how many jobs were helped."""
-    # Read before the records: work sent in between then shows as held, never as lost.
-    now = services.clock()
-    queued = services.queue_watch.jobs_in_queue()
+    """Act on every diagnosis. Returns how many jobs were helped or ended."""
     helped = 0
-    for job in services.jobs.unfinished():
+    for case in _examine_all(services):
+        job = case.diagnosis.job
         with structlog.contextvars.bound_contextvars(job_id=job.job_id):
-            if (now - job.created_at).total_seconds() > services.limits.deadline_s:
-                helped += _fail_overdue(services, job)
-            elif job.job_id not in queued and _is_silent(job, now, services.limits.stuck_after_s):
-                _help(services, job)
+            if case.diagnosis.action == "fail":
+                helped += fail_job(services, job.job_id, JobFailure("deadline_exceeded", case.diagnosis.reason))
+            elif case.remedy is not None and services.jobs.claim(job):
+                _send(services, case)
                 helped += 1
     return helped
 
 
-def _is_silent(job: Job, now: datetime, stuck_after_s: float) -> bool:
-    return (now - (job.updated_at or job.created_at)).total_seconds() > stuck_after_s
+@dataclass(slots=True)
+class _Case:
+    """A diagnosis and, for an abandoned job, what was found out about it."""
+
+    diagnosis: Diagnosis
+    remedy: Remedy | None = None
+    plan: Plan | None = None
+    steps: Sequence[Step] = ()
+    results: frozenset[Piece] = frozenset()
 
 
-def _fail_overdue(services: Services, job: Job) -> bool:
-    message = (
-        f"The job was not over {services.limits.deadline_s:.0f} s after it was accepted; it was last {job.status}."
-    )
-    return fail_job(services, job.job_id, JobFailure("deadline_exceeded", message))
+@dataclass(slots=True)
+class _Rooms:
+    """Room for further jobs by tenant, asked once per sweep and used up by what the sweep sends."""
+
+    services: Services
+    left: dict[str, int] = field(default_factory=dict)
+
+    def has_room(self, tenant: str) -> bool:
+        if tenant not in self.left:
+            self.left[tenant] = room_of(self.services, tenant)
+        return self.left[tenant] > 0
+
+    def take(self, tenant: str) -> None:
+        self.left[tenant] -= 1
 
 
-def _help(services: Services, job: Job) -> None:
-    remedy = _examine(services, job)
-    # Touching the record first keeps a sweeper on another host from sending the same again.
-    services.jobs.update(job.job_id, {})
-    if remedy.step == "prepare":
+def _examine_all(services: Services) -> Iterator[_Case]:
+    # Read before the records: work sent in between then shows as held, never as lost.
+    now = services.clock()
+    held = services.queue_watch.jobs_in_queue()
+    rooms = _Rooms(services)
+    for job in services.jobs.unfinished():
+        sight = Sight(now, job.job_id in held, rooms.has_room(job.tenant))
+        case = _Case(judge_job(job, sight, services.limits))
+        if case.diagnosis.action == "resend":
+            if job.status is JobStatus.QUEUED:
+                rooms.take(job.tenant)
+            _find_remedy(services, case)
+        yield case
+
+
+def _find_remedy(services: Services, case: _Case) -> None:
+    job = case.diagnosis.job
+    try:
+        case.plan = load_plan(services, job.job_id)
+    except (BlobNotFound, DocumentDamaged):
+        case.remedy = Remedy("prepare")
+        return
+    case.steps = services.jobs.steps(job.job_id)
+    case.results = find_results(services, job, case.steps)
+    case.remedy = choose_remedy(job, case.plan, case.steps, case.results)
+
+
+def _send(services: Services, case: _Case) -> None:
+    job, remedy = case.diagnosis.job, case.remedy
+    for step in case.steps:
+        # Progress is counted from the steps; a worker that died may have left a result and no record of it.
+        if step.piece in case.results:
+            settle(services, step)
+    if remedy is None or case.plan is None or remedy.step == "prepare":
         services.queue.send_prepare(job.job_id)
     elif remedy.step == "finish":
         services.queue.send_finish(job.job_id)
     else:
-        services.queue.send_fan_out(job.job_id, remedy.chunks, diarize=remedy.diarize)
-    log.warning("job_resent", status=job.status, step=remedy.step, chunks=len(remedy.chunks))
-
-
-def _examine(services: Services, job: Job) -> Remedy:
-    try:
-        plan = codec.load_plan(services.blobs.get_bytes(blob_paths.plan(job.job_id)))
-    except BlobNotFound:
-        return choose_remedy(job, None, (), frozenset())
-    paths = [blob_paths.chunk_result(job.job_id, chunk.index) for chunk in plan.chunks]
-    paths.append(blob_paths.turns(job.job_id))
-    done = frozenset(path.rsplit("/", 1)[-1] for path in paths if services.blobs.exists(path))
-    return choose_remedy(job, plan, services.jobs.steps(job.job_id), done)
-
-
-def delete_expired(services: Services) -> int:
-    """Delete jobs that have been over for longer than the retention. Returns how many."""
-    horizon = services.clock() - timedelta(seconds=services.limits.retention_s)
-    count = 0
-    for job in services.jobs.finished_before(horizon):
-        with structlog.contextvars.bound_contextvars(job_id=job.job_id):
-            delete_job(services, job.job_id)
-        count += 1
-    return count
-
-
-def delete_temporary(services: Services) -> int:
-    """Remove temporary files, half-written blobs and blobs without a job once they are old. Returns how many."""
-    horizon = services.clock() - timedelta(seconds=services.limits.temporary_s)
-    return (
-        _delete_old_files(services, horizon)
-        + _delete_orphans(services, horizon)
-        + services.blobs.remove_stale_temporaries(horizon)
-    )
-
-
-def _delete_old_files(services: Services, horizon: datetime) -> int:
-    count = 0
-    if not services.temporary_dir.is_dir():
-        return 0
-    for path in services.temporary_dir.iterdir():
-        if datetime.fromtimestamp(path.stat().st_mtime, UTC) >= horizon:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-        count += 1
-    return count
-
-
-def _delete_orphans(services: Services, horizon: datetime) -> int:
-    old = [name for name, changed_at in services.blobs.list_roots(blob_paths.JOBS_ROOT) if changed_at < horizon]
-    known = services.jobs.existing(old)
-    orphans = [name for name in old if name not in known]
-    for name in orphans:
-        services.blobs.delete_tree(f"{blob_paths.JOBS_ROOT}/{name}")
-    return len(orphans)
+        services.queue.send_fan_out(job.job_id, compose_fan_out(services, case.plan, remedy.missing))
+    log.warning("job_resent", status=job.status, remedy=str(remedy))

@@ -1,15 +1,16 @@
-"""Services over real SQLite, a real directory and a real ffmpeg, with scripted engines and a queue that notes."""
+"""Services over real SQLite, Redis, ffmpeg and a real directory, with scripted engines and a queue that notes."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import redis
 
 from erni.chunking import ChunkLimits
 from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
@@ -18,11 +19,13 @@ from erni.jobs import Job, JobOptions
 from erni.keys import ApiKey
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.model import Turn, Word
-from erni.ports import DiarizationRequest, TranscriptionRequest
-from erni.services import Limits, Services
+from erni.ports import CacheLookup, DiarizationRequest, FanOut, TranscriptionRequest
+from erni.services import CacheLife, Limits, Services
 from erni.steps.accepting import Submission, Upload, accept_job, start_job
 from erni.stores.blobs import FsspecBlobStore
 from erni.stores.database import migrate, open_database
+from erni.stores.redis_cache import RedisStageCache
+from erni.stores.redis_flights import RedisFlights
 from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.sql_keys import SqlKeyStore
 
@@ -39,17 +42,20 @@ class NotingQueue:
     held: set[str] = field(default_factory=set)
     is_away: bool = False
 
-    def send_prepare(self, job_id: str) -> None:
-        self._note("prepare", job_id)
+    def send_prepare(self, job_id: str, *, is_long: bool = False) -> None:
+        self._note("prepare_long" if is_long else "prepare", job_id)
 
-    def send_fan_out(self, job_id: str, chunks: Sequence[int], *, diarize: bool) -> None:
-        self._note("fan_out", job_id, tuple(chunks), diarize)
+    def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
+        self._note("fan_out", job_id, fan_out)
 
     def send_finish(self, job_id: str) -> None:
         self._note("finish", job_id)
 
     def jobs_in_queue(self) -> set[str]:
         return self.held
+
+    def count_transcribers(self) -> int:
+        return 2
 
     def _note(self, *message: object) -> None:
         if self.is_away:
@@ -63,12 +69,16 @@ class NotingMeter:
 
     stages: list[str] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
+    lookups: list[CacheLookup] = field(default_factory=list)
 
     def observe_stage(self, stage: str, elapsed_s: float) -> None:
         self.stages.append(stage)
 
     def observe_job(self, status: str, audio_s: float, elapsed_s: float) -> None:
         self.jobs.append(status)
+
+    def observe_cache(self, lookup: CacheLookup) -> None:
+        self.lookups.append(lookup)
 
 
 @dataclass
@@ -107,7 +117,9 @@ def two_speakers(request: DiarizationRequest) -> tuple[Turn, ...]:
 
 
 @pytest.fixture
-def services(tmp_path: Path, queue: NotingQueue, meter: NotingMeter, clock: Clock) -> Services:
+def services(
+    tmp_path: Path, queue: NotingQueue, meter: NotingMeter, clock: Clock, redis_client: redis.Redis
+) -> Services:
     database = open_database(f"sqlite:///{tmp_path}/records.db")
     migrate(database)
     temporary_dir = tmp_path / "tmp"
@@ -118,6 +130,8 @@ def services(tmp_path: Path, queue: NotingQueue, meter: NotingMeter, clock: Cloc
         blobs=FsspecBlobStore(f"file://{tmp_path}/blobs", temporary_dir=temporary_dir),
         queue=queue,
         queue_watch=queue,
+        cache=RedisStageCache(redis_client, max_entry_bytes=2**20, longest_ttl_s=3600.0),
+        flights=RedisFlights(redis_client, lease_s=2.0),
         meter=meter,
         transcribers={"scripted": ScriptedTranscriber(spoken)},
         diarizers={"scripted": ScriptedDiarizer(two_speakers)},
@@ -129,6 +143,10 @@ def services(tmp_path: Path, queue: NotingQueue, meter: NotingMeter, clock: Cloc
             stuck_after_s=30.0,
             retention_s=86400.0,
             temporary_s=3600.0,
+            cache=CacheLife(base_s=60.0, per_audio_s=1.0, max_s=3600.0),
+            tenant_jobs=4,
+            window=0,
+            long_s=1800.0,
         ),
         temporary_dir=temporary_dir,
         clock=clock,

@@ -21,18 +21,19 @@ from erni.errors import (
     InvalidOption,
     JobConflict,
     JobNotFound,
-    UnreadableMedia,
-    WorkLost,
+    WorkPostponed,
 )
-from erni.jobs import Job, JobStatus, StepKind
+from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Transcript, Turn, Word
-from erni.ports import DiarizationRequest, TranscriptionRequest
+from erni.ports import DiarizationRequest, FanOut, TranscriptionRequest
 from erni.services import Services
+from erni.steps.cleaning import delete_expired, delete_temporary
 from erni.steps.ending import cancel_job, delete_job
 from erni.steps.finishing import finish_job
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import diarize_job, transcribe_chunk
-from erni.steps.sweeping import delete_expired, delete_temporary, sweep_jobs
+from erni.steps.running import StepFailed
+from erni.steps.sweeping import sweep_jobs
 
 Submit = Callable[..., Job]
 
@@ -64,8 +65,8 @@ def test_a_job_goes_through_its_states_to_a_transcript(services: Services, submi
     assert prepared.status is JobStatus.PROCESSING
     assert prepared.chunks_total is not None
     assert prepared.chunks_total > 1
-    chunks = tuple(range(prepared.chunks_total))
-    assert queue.sent == [("prepare", job.job_id), ("fan_out", job.job_id, chunks, True)]  # type: ignore[attr-defined]  # NotingQueue
+    fan_out = FanOut((0, 1), 2, diarize=True)
+    assert queue.sent == [("prepare", job.job_id), ("fan_out", job.job_id, fan_out)]  # type: ignore[attr-defined]  # NotingQueue
     assert set(run_pieces(services, job.job_id)) == {"ok"}
     finish_job(services, job.job_id)
     done = services.jobs.get(job.job_id)
@@ -147,8 +148,12 @@ def test_a_passing_fault_is_left_to_the_caller_to_try_again(services: Services, 
     job = submit()
     prepare_job(services, job.job_id)
     for _ in range(services.limits.max_deliveries + 1):  # its worker came back each time: this is no poison
-        with pytest.raises(EngineUnavailable):
+        with pytest.raises(WorkPostponed):
             transcribe_chunk(away, job.job_id, 0)
+    step = services.jobs.find_step(job.job_id, Piece(StepKind.TRANSCRIBE, 0))
+    assert step is not None
+    assert step.retry_at is not None
+    assert step.reason == "Back soon."
     assert transcribe_chunk(services, job.job_id, 0) == "ok"
 
 
@@ -175,7 +180,7 @@ def test_a_piece_that_keeps_ending_its_worker_is_given_up(services: Services, su
     job = submit()
     prepare_job(services, job.job_id)
     for _ in range(services.limits.max_deliveries):
-        services.jobs.begin_step(job.job_id, StepKind.TRANSCRIBE, 0)
+        services.jobs.begin_step(job.job_id, Piece(StepKind.TRANSCRIBE, 0))
     assert transcribe_chunk(services, job.job_id, 0) == "gap"
     assert transcribe_chunk(services, job.job_id, 1) == "ok"
 
@@ -185,9 +190,10 @@ def test_a_join_that_keeps_ending_its_worker_is_given_up(services: Services, sub
     prepare_job(services, job.job_id)
     run_pieces(services, job.job_id)
     for _ in range(services.limits.max_deliveries):
-        services.jobs.begin_step(job.job_id, StepKind.JOIN)
-    with pytest.raises(WorkLost):
+        services.jobs.begin_step(job.job_id, Piece(StepKind.JOIN))
+    with pytest.raises(StepFailed) as failed:
         finish_job(services, job.job_id)
+    assert failed.value.cause.code == "work_lost"
 
 
 def test_silence_is_an_empty_transcript_that_says_so(services: Services, submit: Submit, tmp_path: Path) -> None:
@@ -215,8 +221,9 @@ def test_a_file_that_is_no_recording_is_refused_with_advice(services: Services, 
     text = tmp_path / "minutes.wav"
     text.write_text("These are the minutes of a meeting, not its sound.\n" * 40)
     job = submit(text)
-    with pytest.raises(UnreadableMedia):
+    with pytest.raises(StepFailed) as failed:
         prepare_job(services, job.job_id)
+    assert failed.value.cause.code == "unreadable_media"
 
 
 def test_an_empty_upload_is_not_accepted(services: Services, submit: Submit, tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""A job's use of the stage cache: what to look up under which key, what to keep, and what that spared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from erni import codec
+from erni.chunking import ChunkLimits
+from erni.errors import DocumentDamaged, InputError
+from erni.jobs import Job, Savings
+from erni.model import Diarization, Outcome, Preparation, Recognition
+from erni.ports import CacheLookup, Transcriber, TranscriberCapabilities
+from erni.services import Services
+from erni.stage_keys import StageKey, StageKeys
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SECONDS_PER_MINUTE = 60.0
+
+
+def stage_keys(services: Services, job: Job) -> StageKeys:
+    return StageKeys(job, is_shared=services.limits.cache.is_shared)
+
+
+def transcriber_of(services: Services, job: Job) -> Transcriber:
+    """The job's first engine, whose limits shape the chunks. Raises InputError when it is not set up here."""
+    transcriber = services.transcribers.get(job.options.engine)
+    if transcriber is None:
+        raise InputError(f"Engine {job.options.engine!r} is not set up on the workers.", field="engine")
+    return transcriber
+
+
+def fit_limits(limits: ChunkLimits, capabilities: TranscriberCapabilities) -> ChunkLimits:
+    """The configured chunk lengths, within what the engine takes."""
+    max_s = min(limits.max_s, capabilities.max_chunk_s or limits.max_s)
+    target_s = min(capabilities.target_chunk_s or limits.target_s, max_s)
+    return replace(limits, max_s=max_s, target_s=target_s)
+
+
+def prepare_key(services: Services, job: Job) -> StageKey:
+    """Raises InputError: the job's engine is not set up here."""
+    capabilities = transcriber_of(services, job).capabilities
+    limits = fit_limits(services.limits.chunks, capabilities)
+    return stage_keys(services, job).prepare(limits, capabilities.audio_format)
+
+
+def whole_key(services: Services, job: Job) -> StageKey:
+    """Of the whole job. Raises InputError: the job's engine is not set up here."""
+    diarizer = services.diarizers.get(job.options.diarizer or "")
+    return stage_keys(services, job).whole(
+        prepare_key(services, job),
+        transcriber_of(services, job).capabilities,
+        diarizer.capabilities if diarizer else None,
+    )
+
+
+def price(usd_per_minute: float, audio_s: float) -> float:
+    return usd_per_minute * audio_s / SECONDS_PER_MINUTE
+
+
+def find_recognition(services: Services, job: Job, key: StageKey, usd: float) -> tuple[Recognition, Savings] | None:
+    """What was heard in a chunk before, and what asking again would cost."""
+    return _find(services, job, key, codec.load_recognition, lambda found: Savings(found.engine_s, usd))
+
+
+def find_diarization(services: Services, job: Job, key: StageKey, usd: float) -> tuple[Diarization, Savings] | None:
+    return _find(services, job, key, codec.load_diarization, lambda found: Savings(found.engine_s, usd))
+
+
+def find_preparation(services: Services, job: Job, key: StageKey) -> Preparation | None:
+    found = _find(services, job, key, codec.load_preparation, lambda _: Savings())
+    return found[0] if found else None
+
+
+def find_outcome(services: Services, job: Job, key: StageKey) -> tuple[Outcome, Savings] | None:
+    return _find(services, job, key, codec.load_outcome, lambda found: Savings(found.engine_s, found.usd))
+
+
+def keep_result(services: Services, job: Job, key: StageKey, content: bytes, *, audio_s: float) -> None:
+    """Keep a result for as long as the audio it spares is worth."""
+    ttl_s = services.limits.cache.of(audio_s)
+    for name in filter(None, (key.own, key.published)):
+        services.cache.put(name, content, ttl_s=ttl_s, job_id=job.job_id)
+
+
+def _find(
+    services: Services, job: Job, key: StageKey, load: Callable[[bytes], T], savings_of: Callable[[T], Savings]
+) -> tuple[T, Savings] | None:
+    """An entry that cannot be read is as good as none."""
+    content = services.cache.get(key.own, job_id=job.job_id)
+    if content is not None:
+        try:
+            found = load(content)
+        except DocumentDamaged:
+            log.warning("cache_entry_unreadable", stage=key.stage)
+        else:
+            savings = savings_of(found)
+            services.meter.observe_cache(CacheLookup(key.stage, len(content), savings))
+            return found, savings
+    services.meter.observe_cache(CacheLookup(key.stage))
+    return None
