@@ -51,11 +51,14 @@ ROWS: Final[Mapping[type[ErniError], Row]] = {
     errors.AccessError: Row(HTTPStatus.FORBIDDEN),
     errors.JobNotFound: Row(HTTPStatus.NOT_FOUND),
     errors.JobConflict: Row(HTTPStatus.CONFLICT),
-    errors.JobStopped: Row(HTTPStatus.CONFLICT),
+    errors.Interruption: _BUG,
     errors.WorkLost: _BUG,
     errors.EngineError: Row(HTTPStatus.BAD_GATEWAY, "The speech engine did not do its work."),
     errors.EngineUnavailable: Row(
         HTTPStatus.SERVICE_UNAVAILABLE, "The speech engine is out for now. Try again.", retry_after_s=30
+    ),
+    errors.EngineRateLimited: Row(
+        HTTPStatus.SERVICE_UNAVAILABLE, "The speech engine is asked too often for now. Try again.", retry_after_s=30
     ),
     errors.StorageError: _STORAGE_OUT,
     errors.BlobNotFound: Row(HTTPStatus.INTERNAL_SERVER_ERROR, "A stored file of this job is gone."),
@@ -64,7 +67,7 @@ ROWS: Final[Mapping[type[ErniError], Row]] = {
     ),
     errors.StorageFull: Row(
         HTTPStatus.INSUFFICIENT_STORAGE,
-        "No space is left to store this. Tell the operator.",
+        "No space is left to store this. Try again later, and tell the operator.",
         retry_after_s=60,
     ),
     errors.QueueUnavailable: Row(

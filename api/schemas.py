@@ -7,7 +7,8 @@ from typing import Any
 
 from erni.jobs import Job, JobOptions
 from erni.model import Notice
-from erni.progress import Progress
+from erni.progress import Progress, Reuse, Waiting
+from erni.steps.ending import Removed
 
 Json = dict[str, Any]
 
@@ -18,6 +19,8 @@ def describe_job(job: Job, progress: Progress) -> Json:
         **summarise_job(job, progress),
         "chunks": {"total": progress.chunks_total, "done": progress.chunks_done},
         "timings": progress.timings,
+        "waiting": _describe_waiting(progress.waiting),
+        "reused": _describe_reuse(progress.reused),
         "options": _describe_options(job.options),
         "warnings": [_describe_notice(notice) for notice in job.warnings],
         "digest": f"sha256:{job.source_digest}",
@@ -37,9 +40,38 @@ def summarise_job(job: Job, progress: Progress) -> Json:
         "metadata": job.options.metadata,
         "error": {"code": job.failure.code, "message": job.failure.message} if job.failure else None,
         "created_at": _timestamp(job.created_at),
+        "restarted_at": _timestamp(job.restarted_at),
         "started_at": _timestamp(job.started_at),
         "finished_at": _timestamp(job.finished_at),
         "links": {"self": f"/v1/jobs/{job.job_id}", "transcript": f"/v1/jobs/{job.job_id}/transcript"},
+    }
+
+
+def describe_removal(job_id: str, removed: Removed) -> Json:
+    """What is gone of a deleted job, by kind."""
+    return {
+        "id": job_id,
+        "removed": {
+            "records": 1,
+            "steps": removed.steps,
+            "blobs": removed.blobs,
+            "cache_entries": removed.cache_entries,
+        },
+    }
+
+
+def _describe_waiting(waiting: Waiting | None) -> Json | None:
+    return {"until": _timestamp(waiting.until), "because": waiting.because} if waiting else None
+
+
+def _describe_reuse(reused: Reuse) -> Json:
+    return {
+        "prepare": reused.prepare,
+        "transcribe": reused.transcribe,
+        "diarize": reused.diarize,
+        "job": reused.job,
+        "engine_s": reused.engine_s,
+        "usd": reused.usd,
     }
 
 
@@ -54,6 +86,10 @@ def _describe_options(options: JobOptions) -> Json:
         "num_speakers": options.num_speakers,
         "min_speakers": options.min_speakers,
         "max_speakers": options.max_speakers,
+        "fallback": list(options.fallback),
+        "on_gap": options.on_gap,
+        "cache": options.cache,
+        "deadline_s": options.deadline_s,
     }
 
 

@@ -102,8 +102,13 @@ class ErniClient:
     def cancel(self, job_id: str) -> JobJson:
         return self._parse(self._request("POST", f"/v1/jobs/{job_id}/cancel"))
 
-    def delete(self, job_id: str) -> None:
-        self._check(self._request("DELETE", f"/v1/jobs/{job_id}"))
+    def retry(self, job_id: str) -> JobJson:
+        return self._parse(self._request("POST", f"/v1/jobs/{job_id}/retry"))
+
+    def delete(self, job_id: str) -> dict[str, int]:
+        """How much was removed, by kind."""
+        removed: dict[str, int] = self._parse(self._request("DELETE", f"/v1/jobs/{job_id}"))["removed"]
+        return removed
 
     def wait(self, job_id: str, on_update: Callable[[JobJson], None] | None = None) -> JobJson:
         """Ask for the job until it is over, less often with time. ``on_update`` hears every answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 from rich.table import Table
@@ -13,7 +13,7 @@ from cli.client import ErniClient, JobJson
 from cli.failures import CommandFailed, RequestFailed
 from cli.terminal import print_table, show_upload, show_work
 from config.settings import load_settings
-from erni.jobs import JobStatus
+from erni.jobs import CacheUse, GapPolicy, JobStatus
 
 TRANSCRIPT_FORMATS: Final = ("txt", "srt", "vtt", "json")
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
@@ -54,8 +54,17 @@ def _parse_metadata(_context: click.Context, _parameter: click.Parameter, pairs:
 @click.option("--max-speakers", type=click.IntRange(min=1), help="Greatest number of speakers.")
 @click.option("--prompt", help="Words and names to expect.")
 @click.option("--engine", help="Transcriber.")
+@click.option("--fallback", help="Transcribers for chunks the first one fails, separated by commas, or `none`.")
 @click.option("--diarizer", help="Diarizer; `none` for no speakers.")
 @click.option("--join", help="How words get their speakers.")
+@click.option("--on-gap", type=click.Choice(get_args(GapPolicy)), help="How to end where chunks are missing.")
+@click.option("--cache", type=click.Choice(get_args(CacheUse)), help="What to do with earlier results.")
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Fail when not over in so many seconds.",
+)
 @click.option("--metadata", multiple=True, callback=_parse_metadata, help="key=value, kept with the job; repeatable.")
 @_server_options
 def transcribe(
@@ -129,7 +138,10 @@ def _deliver(client: ErniClient, job_id: str, transcript_format: str, target: Pa
         _warn(f"Error: job {job_id} {_describe_end(job)}")
         return False
     if job["status"] == JobStatus.PARTIAL:
-        _warn(f"Warning: job {job_id} is partial: some speech is missing from the transcript.")
+        _warn(
+            f"Warning: job {job_id} is partial: some speech is missing from the transcript. "
+            f"`erni retry {job_id}` tries the missing parts again."
+        )
     _write(client.transcript(job_id, transcript_format), target)
     return True
 
@@ -198,11 +210,33 @@ def show(job_id: str, transcript_format: str | None, url: str | None, key: str |
     click.echo(f"{job['id']}  {job['status']}  {job['progress']:.0%}")
     if job.get("error"):
         click.echo(f"error: {job['error']['message']}")
+    if waiting := job.get("waiting"):
+        click.echo(f"waiting: until {waiting['until']}, because: {waiting['because']}")
     for warning in job["warnings"]:
         click.echo(f"warning: {warning['message']}")
+    if reused := _describe_reuse(job.get("reused") or {}):
+        click.echo(f"reused: {reused}")
     for name, elapsed_s in job["timings"].items():
         if elapsed_s is not None:
             click.echo(f"{name.removesuffix('_s')}: {elapsed_s:.2f} s")
+
+
+def _describe_reuse(reused: JobJson) -> str:
+    """What earlier results answered, and what that spared; empty where they answered nothing."""
+    pieces = [f"{kind} {reused[kind]}" for kind in ("job", "prepare", "transcribe", "diarize") if reused.get(kind)]
+    if not pieces:
+        return ""
+    spared = f"{reused['engine_s']:.2f} s of engine time" + (f" and {reused['usd']:.4f} USD" if reused["usd"] else "")
+    return f"{', '.join(pieces)}; spared {spared}"
+
+
+@click.command()
+@click.argument("job_id")
+@_server_options
+def retry(job_id: str, url: str | None, key: str | None) -> None:
+    """Try the missing parts of a job again; what it has is kept."""
+    with _connect(url, key) as client:
+        click.echo(f"{job_id} {client.retry(job_id)['status']}")
 
 
 @click.command()
@@ -218,7 +252,8 @@ def cancel(job_id: str, url: str | None, key: str | None) -> None:
 @click.argument("job_id")
 @_server_options
 def delete(job_id: str, url: str | None, key: str | None) -> None:
-    """Delete a job with its recording and transcript."""
+    """Delete a job with its recording and transcript; tells what was removed."""
     with _connect(url, key) as client:
-        client.delete(job_id)
-    click.echo(f"{job_id} deleted")
+        removed = client.delete(job_id)
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in removed.items())
+    click.echo(f"{job_id} deleted: {counts}")

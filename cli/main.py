@@ -19,11 +19,13 @@ _MODULES: Final = {
     "transcribe": "cli.job_commands",
     "jobs": "cli.job_commands",
     "show": "cli.job_commands",
+    "retry": "cli.job_commands",
     "cancel": "cli.job_commands",
     "delete": "cli.job_commands",
     "keys": "cli.host_commands",
     "init": "cli.host_commands",
     "settings": "cli.host_commands",
+    "doctor": "cli.doctor",
     "demo": "cli.demo",
 }
 _UNLISTED: Final = {"demo"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast, get_args
 
 from erni.errors import InvalidOption, LanguageNotSupported
-from erni.jobs import JobOptions
+from erni.jobs import CacheUse, GapPolicy, JobOptions
 from erni.model import JoinStrategy
 from erni.ports import DiarizerCapabilities, TranscriberCapabilities
 
@@ -29,9 +29,16 @@ OPTION_NAMES: Final = (
     "num_speakers",
     "min_speakers",
     "max_speakers",
+    "fallback",
+    "on_gap",
+    "cache",
+    "deadline_s",
     "metadata",
 )
+GAP_POLICIES: Final[tuple[GapPolicy, ...]] = get_args(GapPolicy)
+CACHE_USES: Final[tuple[CacheUse, ...]] = get_args(CacheUse)
 NO_DIARIZER: Final = "none"
+NO_FALLBACK: Final = "none"
 ANY_LANGUAGE: Final = "auto"
 MAX_PROMPT_CHARS: Final = 1000
 MAX_METADATA_PAIRS: Final = 16
@@ -52,18 +59,24 @@ ISO_639_1: Final = frozenset(_ISO_639_1_CODES.split())
 _METADATA_FIELD: Final = re.compile(r"metadata\[(?P<key>.*)\]", re.DOTALL)
 _LANGUAGE_TAG: Final = re.compile(r"(?P<language>[a-z]{2,3})(?:[-_][a-z0-9]{2,8})*")
 _SPEAKER_COUNT: Final = re.compile(r"[1-9][0-9]{0,3}")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 _Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What this installation can do: its engines' capabilities by name, and which are used by default."""
+    """What this installation can do: its engines' capabilities by name, and which are used by default.
+
+    No job may take longer than ``max_deadline_s``. ``default_fallback`` are engines in the order of their use.
+    """
 
     transcribers: Mapping[str, TranscriberCapabilities]
     diarizers: Mapping[str, DiarizerCapabilities]
     default_engine: str
     default_diarizer: str | None
+    max_deadline_s: float
+    default_fallback: tuple[str, ...] = ()
 
 
 def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOptions:
@@ -85,16 +98,24 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         if name in values
     }
     _check_speaker_counts(speaker_counts, offers.diarizers.get(diarizer))
+    fallback = _parse_fallback(values["fallback"], engine, offers) if "fallback" in values else ()
+    chosen = [offers.transcribers[name] for name in (engine, *fallback)]
+    language = _parse_language(values.get("language", ANY_LANGUAGE), offers, chosen)
+    prompt = _parse_prompt(values.get("prompt"), chosen)
     return JobOptions(
         method=_choose("method", values, METHODS, "standard"),
         engine=engine,
         diarizer=None if diarizer == NO_DIARIZER else diarizer,
         join=_choose("join", values, JOIN_STRATEGIES, "boundary"),
-        language=_parse_language(values.get("language", ANY_LANGUAGE), offers, engine),
-        prompt=_parse_prompt(values.get("prompt"), offers.transcribers[engine]),
+        language=language,
+        prompt=prompt,
         num_speakers=speaker_counts.get("num_speakers"),
         min_speakers=speaker_counts.get("min_speakers"),
         max_speakers=speaker_counts.get("max_speakers"),
+        fallback=fallback if "fallback" in values else _default_fallback(offers, engine, language, prompt),
+        on_gap=_choose("on_gap", values, GAP_POLICIES, "partial"),
+        cache=_choose("cache", values, CACHE_USES, "use"),
+        deadline_s=_parse_deadline(values.get("deadline_s"), offers.max_deadline_s),
         metadata=_parse_metadata(values),
     )
 
@@ -134,7 +155,37 @@ def _choose(name: str, values: Mapping[str, str], choices: Sequence[_Name], defa
     return cast("_Name", value)
 
 
-def _parse_language(text: str, offers: Offers, engine: str) -> str | None:
+def _parse_fallback(text: str, engine: str, offers: Offers) -> tuple[str, ...]:
+    """Engines by name, separated by commas, in the order of their use; ``none`` for none."""
+    if text == NO_FALLBACK:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(offers.transcribers):
+        raise InvalidOption(
+            f"fallback must be {NO_FALLBACK}, or some of these, separated by commas: {', '.join(offers.transcribers)}.",
+            field="fallback",
+        )
+    if engine in names:
+        raise InvalidOption(
+            f"fallback names {engine}, which is the engine itself; leave it out of one of them.", field="fallback"
+        )
+    if len(set(names)) != len(names):
+        raise InvalidOption("fallback names an engine twice.", field="fallback")
+    return names
+
+
+def _default_fallback(offers: Offers, engine: str, language: str | None, prompt: str | None) -> tuple[str, ...]:
+    """Those of the installation's own that do what is asked: nobody asked for the others."""
+    return tuple(
+        name
+        for name in offers.default_fallback
+        if name != engine
+        and _knows_language(language, offers.transcribers[name])
+        and (prompt is None or offers.transcribers[name].has_prompt)
+    )
+
+
+def _parse_language(text: str, offers: Offers, chosen: Sequence[TranscriberCapabilities]) -> str | None:
     """A region is accepted and dropped, as no engine tells ``pt-BR`` from ``pt``."""
     if text.lower() == ANY_LANGUAGE:
         return None
@@ -146,32 +197,47 @@ def _parse_language(text: str, offers: Offers, engine: str) -> str | None:
             "language must be an ISO 639-1 code such as en, de or pt-BR, or auto to have it found out.",
             field="language",
         )
-    check_language(language, offers.transcribers[engine])
+    for model in chosen:
+        check_language(language, model)
     return language
+
+
+def _knows_language(language: str | None, model: TranscriberCapabilities) -> bool:
+    return language is None or model.languages is None or language in model.languages
 
 
 def check_language(language: str | None, model: TranscriberCapabilities) -> None:
     """Raises LanguageNotSupported when the model cannot do ``language``: better no text than nonsense."""
-    if language is None or model.languages is None or language in model.languages:
+    if _knows_language(language, model):
         return
     raise LanguageNotSupported(
         f"Model {model.model} of engine {model.engine} cannot recognise {language}. It knows: "
-        f"{', '.join(sorted(model.languages))}. Choose one of these, or have the operator set "
+        f"{', '.join(sorted(model.languages or ()))}. Choose one of these, or have the operator set "
         f"ERNI_{model.engine.upper()}__MODEL to a model that knows {language}.",
         field="language",
     )
 
 
-def _parse_prompt(text: str | None, model: TranscriberCapabilities) -> str | None:
+def _parse_prompt(text: str | None, chosen: Sequence[TranscriberCapabilities]) -> str | None:
     if text is None:
         return None
-    if not model.has_prompt:
-        raise InvalidOption(f"Engine {model.engine} takes no prompt; leave it out.", field="prompt")
+    for model in chosen:
+        if not model.has_prompt:
+            raise InvalidOption(f"Engine {model.engine} takes no prompt; leave one of them out.", field="prompt")
     if len(text) > MAX_PROMPT_CHARS:
         raise InvalidOption(
             f"prompt has {len(text)} characters; at most {MAX_PROMPT_CHARS} are allowed.", field="prompt"
         )
     return text
+
+
+def _parse_deadline(text: str | None, max_s: float) -> float | None:
+    if text is None:
+        return None
+    deadline_s = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if not 0 < deadline_s <= max_s:
+        raise InvalidOption(f"deadline_s must be a number of seconds above 0, at most {max_s:g}.", field="deadline_s")
+    return deadline_s
 
 
 def _parse_speaker_count(name: str, text: str) -> int:

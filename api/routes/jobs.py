@@ -1,4 +1,4 @@
-"""Jobs: submit, look at, read the transcript of, cancel, delete. A caller sees its own tenant's jobs only."""
+"""Jobs: submit, look at, read the transcript of, retry, cancel, delete. A caller sees its own tenant's jobs only."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from werkzeug.exceptions import NotAcceptable
 
 from api.auth import current_caller, require_key
 from api.runtime import current_runtime
-from api.schemas import describe_job, summarise_job
+from api.schemas import describe_job, describe_removal, summarise_job
 from api.uploads import clean_filename, receive_upload
 from erni import blob_paths, codec
-from erni.errors import ErniError, InvalidOption, JobNotFound, TranscriptNotReady, UnknownFormat
+from erni.errors import BlobNotFound, ErniError, InvalidOption, JobNotFound, TranscriptNotReady, UnknownFormat
 from erni.exporting import FORMATS, Rendered, render
 from erni.jobs import Job, JobStatus
 from erni.options import parse_options
 from erni.progress import Progress, describe_progress
 from erni.steps.accepting import Submission, accept_job, start_job
 from erni.steps.ending import cancel_job, delete_job
+from erni.steps.restarting import retry_job
 
 MAX_PAGE_SIZE: Final = 500
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 200
@@ -83,10 +84,7 @@ def show_transcript(job_id: str) -> Response:
     if format_name not in FORMATS:
         raise UnknownFormat(f"There is no such format. Choose one of: {', '.join(FORMATS)}.", field="format")
     job = _own_job(job_id)
-    if job.status not in (JobStatus.SUCCEEDED, JobStatus.PARTIAL):
-        raise _not_ready(job)
-    stored = current_runtime().services.blobs.get_bytes(blob_paths.transcript(job.job_id))
-    return _send(render(codec.load_transcript(stored), format_name), job)
+    return _send(render(codec.load_transcript(_load_transcript(job)), format_name), job)
 
 
 @blueprint.post("/<job_id>/cancel")
@@ -96,12 +94,19 @@ def stop_job(job_id: str) -> Response:
     return jsonify(_describe(cancel_job(services, _own_job(job_id).job_id)))
 
 
-@blueprint.delete("/<job_id>")
-def remove_job(job_id: str) -> tuple[str, int]:
-    """The job, its audio and its transcript are gone when this answers."""
+@blueprint.post("/<job_id>/retry")
+def restart_job(job_id: str) -> tuple[Response, int]:
+    """202: what is missing of a job that is over will be tried again; what it has is kept."""
     services = current_runtime().services
-    delete_job(services, _own_job(job_id).job_id)
-    return "", 204
+    return jsonify(_describe(retry_job(services, _own_job(job_id).job_id))), 202
+
+
+@blueprint.delete("/<job_id>")
+def remove_job(job_id: str) -> Response:
+    """The job, its audio and its transcript are gone when this answers, and it tells how much that was."""
+    services = current_runtime().services
+    job = _own_job(job_id)
+    return jsonify(describe_removal(job.job_id, delete_job(services, job.job_id)))
 
 
 def _own_job(job_id: str) -> Job:
@@ -115,9 +120,10 @@ def _describe(job: Job) -> dict[str, object]:
 
 
 def _progress(job: Job, *, with_timings: bool = False) -> Progress:
-    """A queued job has no steps, and of one that is over only the timings need them: lists stay quick."""
+    """A new job has no steps, and of one that is over only the timings need them: lists stay quick."""
     services = current_runtime().services
-    has_news = job.status is not JobStatus.QUEUED and (with_timings or not job.status.is_over)
+    is_new = job.status is JobStatus.QUEUED and job.restarted_at is None
+    has_news = not is_new and (with_timings or not job.status.is_over)
     steps = services.jobs.steps(job.job_id) if has_news else ()
     return describe_progress(job, steps, services.clock())
 
@@ -176,6 +182,20 @@ def _accepted_format() -> str:
     if media_type is None:
         raise NotAcceptable(f"A transcript can be had as: {', '.join(names)}.")
     return names[media_type]
+
+
+def _load_transcript(job: Job) -> bytes:
+    """A retried job keeps the transcript it had until there is a better one. Raises TranscriptNotReady."""
+    is_there = job.status in (JobStatus.SUCCEEDED, JobStatus.PARTIAL)
+    may_be_there = job.restarted_at is not None and job.options.on_gap == "partial"
+    if not (is_there or may_be_there):
+        raise _not_ready(job)
+    try:
+        return current_runtime().services.blobs.get_bytes(blob_paths.transcript(job.job_id))
+    except BlobNotFound:
+        if is_there:
+            raise
+        raise _not_ready(job) from None
 
 
 def _not_ready(job: Job) -> ErniError:

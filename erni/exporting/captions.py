@@ -5,19 +5,22 @@ and English): two lines of at most 42 characters, at most 7 s and about 1 s at l
 second, two frames between captions unless they touch, breaks at the ends of sentences and clauses, never
 inside a word. Captions of people who talk at once cannot keep all of it: they are cut short, never
 overlapped, and no word is left out.
+
+A gap has a caption of its own: a viewer who sees none would believe that nobody spoke.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Final
 
 from erni.exporting.breaking import break_lines, split_into_captions
-from erni.exporting.labels import speaker_label
+from erni.exporting.labels import clock_span, speaker_label
 from erni.exporting.tokens import MAX_CAPTION_MS, Token, make_label, make_tokens
-from erni.model import Transcript
+from erni.model import Gap, Transcript
 
 MIN_CAPTION_MS: Final = 1_000
 MIN_STEP_MS: Final = 200
@@ -30,41 +33,69 @@ READING_CHARS_PER_S: Final = 17
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """One or two lines of one speaker, whose label is ``None`` where speakers are not told apart."""
+    """One or two lines of one speaker, whose label is ``None`` where speakers are not told apart.
+
+    With ``gap`` it tells of missing speech instead, and is nobody's.
+    """
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
     speaker: str | None
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What becomes one caption."""
+
+    tokens: Sequence[Token]
+    speaker: str | None = None
+    gap: Gap | None = None
 
 
 def build_captions(transcript: Transcript, *, name_speakers: bool) -> list[Caption]:
     """The whole transcript as captions in order, none overlapping.
 
-    ``name_speakers`` puts ``Speaker 1:`` before each turn where there is more than one speaker.
+    ``name_speakers`` puts ``Speaker 1:`` before each turn where there is more than one speaker. A gap ends a turn
+    and is shown where it begins, as long as any caption may be.
     """
     parts = list(_split(transcript, name_speakers=name_speakers))
     if not parts:
         return []
-    starts_ms = _starts_ms([tokens for _, tokens in parts])
-    last_end_ms = max(round(transcript.coverage.duration_s * 1000), parts[-1][1][-1].end_ms)
+    starts_ms = _starts_ms([part.tokens for part in parts])
+    last_end_ms = max(round(transcript.coverage.duration_s * 1000), parts[-1].tokens[-1].end_ms)
     starts_ms.append(max(last_end_ms, starts_ms[-1] + MIN_STEP_MS))
     return [
-        Caption(start_ms, _end_ms(tokens, start_ms, next_ms), break_lines(tokens), speaker)
-        for (speaker, tokens), (start_ms, next_ms) in zip(parts, pairwise(starts_ms), strict=True)
+        Caption(start_ms, _end_ms(part.tokens, start_ms, next_ms), break_lines(part.tokens), part.speaker, part.gap)
+        for part, (start_ms, next_ms) in zip(parts, pairwise(starts_ms), strict=True)
     ]
 
 
-def _split(transcript: Transcript, *, name_speakers: bool) -> Iterator[tuple[str | None, Sequence[Token]]]:
-    """Each caption's speaker label and tokens."""
+def _split(transcript: Transcript, *, name_speakers: bool) -> Iterator[_Part]:
+    """Every turn and gap in order, cut into captions."""
+    gaps = sorted(transcript.coverage.gaps, key=lambda gap: gap.span.start_s)
+    starts_s = [gap.span.start_s for gap in gaps]
+    shown = 0
     has_names = name_speakers and len({segment.speaker for segment in transcript.segments}) > 1
-    for speaker, turn in groupby(transcript.segments, key=lambda segment: segment.speaker):
+    turns = groupby(transcript.segments, key=lambda segment: (segment.speaker, bisect_right(starts_s, segment.start_s)))
+    for (speaker, gaps_before), turn in turns:
+        yield from map(_gap_part, gaps[shown:gaps_before])
+        shown = max(shown, gaps_before)
         tokens = make_tokens(word for segment in turn for word in segment.words)
         label = speaker_label(speaker, transcript)
         if has_names and label and tokens:
             tokens.insert(0, make_label(label, tokens[0].start_ms))
-        for part in split_into_captions(tokens):
-            yield label, part
+        for caption in split_into_captions(tokens):
+            yield _Part(caption, label)
+    yield from map(_gap_part, gaps[shown:])
+
+
+def _gap_part(gap: Gap) -> _Part:
+    """A line that stays whole; what it says of the end matters where the gap outlasts its caption."""
+    start_ms = round(gap.span.start_s * 1000)
+    end_ms = min(max(start_ms, round(gap.span.end_s * 1000)), start_ms + MAX_CAPTION_MS)
+    return _Part([Token(f"[not transcribed: {clock_span(gap.span)}]", start_ms, end_ms)], gap=gap)
 
 
 def _starts_ms(parts: Sequence[Sequence[Token]]) -> list[int]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
-from erni.exporting.labels import NO_SPEECH, clock, clock_span, one_line, speaker_label
+from erni.exporting.labels import NO_SPEECH, clock, clock_span, gap_reason, one_line, speaker_label
 from erni.model import Coverage, Gap, Notice, Segment, Transcript, Word
 
 SCHEMA: Final = "erni.transcript/1"
@@ -133,4 +133,4 @@ def _paragraph(turn: list[Segment], transcript: Transcript) -> str:
 
 
 def _gap_line(gap: Gap) -> str:
-    return f"[{clock_span(gap.span)}: not transcribed: {one_line(gap.reason)}]"
+    return f"[{clock_span(gap.span)}: not transcribed: {gap_reason(gap)}]"

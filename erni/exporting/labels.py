@@ -6,7 +6,7 @@ import math
 import re
 from typing import Final
 
-from erni.model import Span, Transcript
+from erni.model import Gap, Span, Transcript
 
 _NUMBERED = re.compile(r"speaker_(\d+)")
 UNKNOWN_SPEAKER: Final = "Unknown speaker"
@@ -28,6 +28,12 @@ def speaker_label(speaker: str | None, transcript: Transcript) -> str | None:
 def one_line(text: str) -> str:
     """``text`` with every stretch of white space, line breaks included, as one space."""
     return " ".join(text.split())
+
+
+def gap_reason(gap: Gap) -> str:
+    """Why speech is missing and which engines were tried, in one line."""
+    tried = f" (tried: {', '.join(gap.engines)})" if gap.engines else ""
+    return one_line(f"{gap.reason}{tried}")
 
 
 def clock(time_s: float) -> str:

@@ -1,24 +1,23 @@
 """Captions as SubRip and WebVTT text.
 
-SubRip has no standard; what is written is what all players read: a number, times with a comma, plain text. It
-has no place for remarks, so gaps are not shown there. WebVTT (W3C Candidate Recommendation, 2019) names the
-speaker in a voice tag and shows gaps as ``NOTE`` comments, which players do not display.
+SubRip has no standard; what is written is what all players read: a number, times with a comma, plain text.
+WebVTT (W3C Candidate Recommendation, 2019) names the speaker in a voice tag and has comments, which players do not
+display: a gap's reason stands there, beside the caption that tells the viewer of the gap.
 """
 
 from __future__ import annotations
 
 import html
-from collections import deque
 
 from erni.exporting.captions import Caption, build_captions
-from erni.exporting.labels import NO_SPEECH, clock_with_ms, one_line
+from erni.exporting.labels import NO_SPEECH, clock_with_ms, gap_reason
 from erni.model import Gap, Transcript
 
 
 def render_srt(transcript: Transcript) -> str:
     """Numbered captions, with ``Speaker 1:`` before each turn where there is more than one speaker.
 
-    Without words it is empty, which is a valid file.
+    Without words or gaps it is empty, which is a valid file.
     """
     captions = build_captions(transcript, name_speakers=True)
     return "\n".join(
@@ -28,14 +27,12 @@ def render_srt(transcript: Transcript) -> str:
 
 
 def render_vtt(transcript: Transcript) -> str:
-    """A voice tag on every caption, a ``NOTE`` at the place of every gap."""
-    gaps = deque(sorted(transcript.coverage.gaps, key=lambda gap: gap.span.start_s))
+    """A voice tag on every caption of a speaker, a ``NOTE`` before the caption of every gap."""
     blocks = ["WEBVTT"]
     for caption in build_captions(transcript, name_speakers=False):
-        while gaps and round(gaps[0].span.start_s * 1000) <= caption.start_ms:
-            blocks.append(_gap_note(gaps.popleft()))
+        if caption.gap is not None:
+            blocks.append(_gap_note(caption.gap))
         blocks.append(f"{_times(caption, '.')}\n{_voiced(caption)}")
-    blocks += [_gap_note(gap) for gap in gaps]
     if len(blocks) == 1:
         blocks.append(f"NOTE {NO_SPEECH}")
     return "\n\n".join(blocks) + "\n"
@@ -53,4 +50,4 @@ def _voiced(caption: Caption) -> str:
 def _gap_note(gap: Gap) -> str:
     start, end = (clock_with_ms(round(time_s * 1000), ".") for time_s in (gap.span.start_s, gap.span.end_s))
     # The arrow of a timing line is the one thing a comment must not hold.
-    return f"NOTE {start}\N{EN DASH}{end} not transcribed: {one_line(gap.reason).replace('-->', '→')}"
+    return f"NOTE {start}\N{EN DASH}{end} not transcribed: {gap_reason(gap).replace('-->', '→')}"

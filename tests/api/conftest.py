@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -45,6 +45,18 @@ TRANSCRIPT = Transcript(
     speakers=("SPEAKER_1",),
     coverage=Coverage(duration_s=2.0, speech_s=1.0, covered_speech_s=1.0, word_count=2),
 )
+
+
+@dataclass(frozen=True)
+class FullDisk:
+    """A caller of the server whose disk is full, and what the server stores."""
+
+    client: httpx.Client
+    services: Services
+    data_dir: Path
+
+    def files(self, directory: str) -> list[str]:
+        return [path.name for path in (self.data_dir / directory).rglob("*") if path.is_file()]
 
 
 def free_port() -> int:
@@ -122,9 +134,9 @@ def server_log(settings: Settings) -> Path:
     return settings.data_dir / "gunicorn.log"
 
 
-@pytest.fixture(scope="session")
-def url(settings: Settings, services: Services, server_log: Path) -> Iterator[str]:
-    """The base URL of the running server."""
+@contextmanager
+def serving(settings: Settings, log: Path, wrapper: Sequence[str] = ()) -> Iterator[str]:
+    """A running server's base URL; ``wrapper`` is a command that runs the one after it."""
     assert settings.redis.url is not None
     environment = {
         **os.environ,
@@ -136,9 +148,37 @@ def url(settings: Settings, services: Services, server_log: Path) -> Iterator[st
         "ERNI_LOG__FORMAT": "json",
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "python:config.gunicorn", "api.wsgi:app"]
-    with running(command, server_log, environment):
-        wait_until(lambda: httpx.get(f"{settings.api_url}/livez", trust_env=False), server_log)
+    with running([*wrapper, *command], log, environment):
+        wait_until(lambda: httpx.get(f"{settings.api_url}/livez", trust_env=False), log)
         yield settings.api_url
+
+
+@pytest.fixture(scope="session")
+def url(settings: Settings, services: Services, server_log: Path) -> Iterator[str]:
+    """The base URL of the running server."""
+    with serving(settings, server_log) as url:
+        yield url
+
+
+@pytest.fixture
+def full_disk(settings: Settings, tmp_path: Path) -> Callable[[int], AbstractContextManager[FullDisk]]:
+    """Starts a server of its own that gets no file beyond so many bytes, as on a disk that is full."""
+
+    @contextmanager
+    def start(largest_file_bytes: int) -> Iterator[FullDisk]:
+        api = settings.api.model_copy(update={"port": free_port()})
+        own = settings.model_copy(update={"data_dir": tmp_path / "data", "api": api})
+        initialise(own)
+        services = build_services(own)
+        # POSIX counts in blocks of 512 bytes. Python ignores the signal that comes with the error.
+        limit = ["sh", "-c", f'ulimit -f {largest_file_bytes // 512}; exec "$@"', "sh"]
+        with (
+            serving(own, tmp_path / "gunicorn.log", limit) as url,
+            open_client(url, add_key(services, "tenant")) as client,
+        ):
+            yield FullDisk(client, services, own.data_dir)
+
+    return start
 
 
 @pytest.fixture
@@ -188,11 +228,20 @@ def job(client: httpx.Client, services: Services) -> Job:
 @pytest.fixture
 def finished_job(job: Job, services: Services) -> Job:
     """A job with a transcript."""
+    return end_with_transcript(services, job, JobStatus.SUCCEEDED)
+
+
+@pytest.fixture
+def partial_job(job: Job, services: Services) -> Job:
+    """A job with a transcript that lacks something."""
+    return end_with_transcript(services, job, JobStatus.PARTIAL)
+
+
+def end_with_transcript(services: Services, job: Job, end: JobStatus) -> Job:
     services.blobs.put_bytes(blob_paths.transcript(job.job_id), codec.dump_transcript(TRANSCRIPT))
     for status in (JobStatus.PREPARING, JobStatus.PROCESSING, JobStatus.JOINING):
         assert services.jobs.advance(job.job_id, status)
-    fields = {"finished_at": services.clock(), "duration_s": 2.0}
-    assert services.jobs.advance(job.job_id, JobStatus.SUCCEEDED, fields)
+    assert services.jobs.advance(job.job_id, end, {"finished_at": services.clock(), "duration_s": 2.0})
     return services.jobs.get(job.job_id)
 
 

@@ -68,9 +68,10 @@ def test_what_the_caller_can_mend_is_told_in_the_errors_words(app: Flask, error:
 
 
 @pytest.mark.parametrize(
-    ("error_class", "status", "is_retryable"),
+    ("error_class", "status", "is_worth_repeating"),
     [
         (errors.EngineUnavailable, 503, True),
+        (errors.EngineRateLimited, 503, True),
         (errors.EngineRejected, 502, False),
         (errors.EngineAnswerInvalid, 502, False),
         (errors.StorageError, 503, True),
@@ -79,16 +80,21 @@ def test_what_the_caller_can_mend_is_told_in_the_errors_words(app: Flask, error:
         (errors.StorageFull, 507, True),
         (errors.QueueUnavailable, 503, True),
         (errors.ConfigError, 500, False),
+        (errors.WorkLost, 500, False),
+        (errors.WorkPostponed, 500, False),
+        (errors.WorkInFlight, 500, False),
+        (errors.WorkHandedBack, 500, False),
+        (errors.JobStopped, 500, False),
     ],
 )
 def test_fault_on_our_side_is_logged_and_not_told(
-    app: Flask, error_class: type[ErniError], status: int, is_retryable: bool
+    app: Flask, error_class: type[ErniError], status: int, is_worth_repeating: bool
 ) -> None:
     with capture_logs() as events:
         got_status, problem, headers = answer(app, error_class("redis://:secret@db-7 refused"))
     assert (got_status, problem["code"]) == (status, error_class.code)
     assert "db-7" not in str(problem)
-    assert ("Retry-After" in headers) is is_retryable
+    assert ("Retry-After" in headers) is is_worth_repeating
     (failure,) = (event for event in events if event["event"] == "request_failed")
     assert failure["reason"] == "redis://:secret@db-7 refused"
 

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from api.problems import row_for
-from erni.errors import ErniError, JobStopped
+from erni.errors import ErniError, Interruption
 from erni.exporting import FORMATS
 from erni.jobs import JobStatus
 from erni.options import JOIN_STRATEGIES, METHODS, OPTION_NAMES
@@ -26,7 +26,7 @@ def test_every_option_format_and_status_is_documented(name: str) -> None:
     assert f"`{name}`" in REFERENCE
 
 
-@pytest.mark.parametrize("error_class", [leaf for leaf in leaves(ErniError) if leaf is not JobStopped])
+@pytest.mark.parametrize("error_class", [leaf for leaf in leaves(ErniError) if not issubclass(leaf, Interruption)])
 def test_every_error_is_documented_with_its_status(error_class: type[ErniError]) -> None:
     row = row_for(error_class)
     assert row is not None

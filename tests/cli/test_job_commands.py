@@ -66,6 +66,14 @@ def test_only_given_options_are_sent(run, speak, server):
         assert f'name="{name}"\r\n\r\n{value}\r\n' in body
 
 
+def test_options_on_engines_gaps_cache_and_time_are_sent(run, speak, server):
+    options = ["--fallback", "a,b", "--on-gap", "fail", "--cache", "refresh", "--deadline", "90"]
+    assert run("transcribe", str(speak()), *options).exit_code == 0
+    body = server.requests[0].body.decode(errors="replace")
+    for name, value in [("fallback", "a,b"), ("on_gap", "fail"), ("cache", "refresh"), ("deadline_s", "90.0")]:
+        assert f'name="{name}"\r\n\r\n{value}\r\n' in body
+
+
 @pytest.mark.parametrize(
     ("options", "asked"),
     [(["talk.srt"], "srt"), (["talk.text"], "txt"), (["talk.srt", "--format", "vtt"], "vtt")],
@@ -134,7 +142,7 @@ def test_partial_transcript_is_a_success_with_a_warning(run, speak):
     result = run("transcribe", str(recording))
     assert (result.exit_code, result.stdout) == (0, "Speaker 1: Hello.\n")
     assert "Warning: 12.0-15.5 s could not be transcribed." in result.stderr
-    assert "is partial" in result.stderr
+    assert f"is partial: some speech is missing from the transcript. `erni retry {JOB_ID}`" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -210,16 +218,52 @@ def test_show_tells_state_error_warnings_and_timings(run, server, answer, job):
     ]
 
 
+def test_show_tells_what_a_job_waits_for_and_what_it_was_spared(run, server, answer, job):
+    told = {
+        "status": "processing",
+        "progress": 0.5,
+        "waiting": {"until": "2026-01-02T03:04:05.000Z", "because": "The engine was asked too often."},
+        "reused": {"prepare": 1, "transcribe": 4, "diarize": 0, "job": 0, "engine_s": 12.5, "usd": 0.024},
+        "timings": {},
+    }
+    server.will("GET", f"/v1/jobs/{JOB_ID}", answer(200, job | told))
+    assert run("show", JOB_ID).stdout.splitlines() == [
+        f"{JOB_ID}  processing  50%",
+        "waiting: until 2026-01-02T03:04:05.000Z, because: The engine was asked too often.",
+        "reused: prepare 1, transcribe 4; spared 12.50 s of engine time and 0.0240 USD",
+    ]
+
+
+def test_show_says_nothing_of_reuse_where_there_was_none(run, server, answer, job):
+    nothing = {"prepare": 0, "transcribe": 0, "diarize": 0, "job": 0, "engine_s": 0.0, "usd": 0.0}
+    server.will("GET", f"/v1/jobs/{JOB_ID}", answer(200, job | {"waiting": None, "reused": nothing, "timings": {}}))
+    assert run("show", JOB_ID).stdout == f"{JOB_ID}  succeeded  100%\n"
+
+
 def test_show_with_a_format_prints_the_transcript(run, server, answer):
     server.will("GET", f"/v1/jobs/{JOB_ID}/transcript", answer(200, json.dumps({"segments": []}).encode()))
     assert run("show", JOB_ID, "--format", "json").stdout == '{"segments": []}\n'
 
 
+def test_retry_tells_what_became_of_the_job(run, server, answer, job):
+    server.will("POST", f"/v1/jobs/{JOB_ID}/retry", answer(202, job | {"status": "queued"}))
+    assert run("retry", JOB_ID).stdout == f"{JOB_ID} queued\n"
+
+
+def test_retry_that_is_refused_is_one_line(run, server, answer):
+    problem = {"title": "No", "status": 409, "detail": "The job succeeded: nothing is missing.", "code": "job_conflict"}
+    server.will("POST", f"/v1/jobs/{JOB_ID}/retry", answer(409, problem))
+    result = run("retry", JOB_ID)
+    assert (result.exit_code, result.stderr) == (1, "Error: The job succeeded: nothing is missing.\n")
+
+
 def test_cancel_and_delete_tell_what_became_of_the_job(run, server, answer, job):
     server.will("POST", f"/v1/jobs/{JOB_ID}/cancel", answer(200, job | {"status": "cancelled"}))
-    server.will("DELETE", f"/v1/jobs/{JOB_ID}", answer(204))
+    removed = {"records": 1, "steps": 4, "blobs": 9, "cache_entries": 3}
+    server.will("DELETE", f"/v1/jobs/{JOB_ID}", answer(200, {"id": JOB_ID, "removed": removed}))
     assert run("cancel", JOB_ID).stdout == f"{JOB_ID} cancelled\n"
-    assert run("delete", JOB_ID).stdout == f"{JOB_ID} deleted\n"
+    told = f"{JOB_ID} deleted: 1 records, 4 steps, 9 blobs, 3 cache entries\n"
+    assert run("delete", JOB_ID).stdout == told
 
 
 def test_unknown_job_is_one_line(run):

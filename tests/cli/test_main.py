@@ -11,7 +11,7 @@ from erni import __version__
 
 def test_help_lists_every_command_but_the_demo():
     listed = CliRunner().invoke(main, ["--help"]).stdout.partition("Commands:")[2].split()
-    for name in ("up", "transcribe", "jobs", "show", "cancel", "delete", "keys", "init", "settings"):
+    for name in ("up", "transcribe", "jobs", "show", "retry", "cancel", "delete", "keys", "init", "doctor"):
         assert name in listed
     assert "demo" not in listed
 

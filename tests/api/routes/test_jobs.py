@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from api import create_app
 from api.runtime import Runtime
 from erni import blob_paths
 from erni.errors import JobNotFound
-from erni.jobs import Job, JobFailure, JobStatus, Step, StepKind
+from erni.jobs import Job, JobFailure, JobStatus, Piece, Savings, Step, StepKind
 from erni.model import Notice, Span
 from erni.services import Services
 
@@ -31,6 +32,13 @@ def assert_problem(answer: httpx.Response, status: int, code: str, field: str | 
     return detail
 
 
+def wait_until_queued(services: Services, job_id: str) -> None:
+    deadline = time.monotonic() + 5
+    while job_id not in services.queue_watch.jobs_in_queue():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 # Submitting
 
 
@@ -38,7 +46,15 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
     answer = client.post(
         "/v1/jobs",
         files={"file": ("standup.wav", b"sound")},
-        data={"language": "en-GB", "num_speakers": "3", "metadata": '{"team": "ops"}', "prompt": "Erni"},
+        data={
+            "language": "en-GB",
+            "num_speakers": "3",
+            "metadata": '{"team": "ops"}',
+            "prompt": "Erni",
+            "on_gap": "fail",
+            "cache": "refresh",
+            "deadline_s": "90.5",
+        },
     )
     assert answer.status_code == 202
     job = answer.json()
@@ -55,18 +71,20 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
         "num_speakers": 3,
         "min_speakers": None,
         "max_speakers": None,
+        "fallback": [],
+        "on_gap": "fail",
+        "cache": "refresh",
+        "deadline_s": 90.5,
     }
     assert job["metadata"] == {"team": "ops"}
     assert job["created_at"].endswith("Z")
-    assert (job["started_at"], job["finished_at"]) == (None, None)
+    assert (job["started_at"], job["finished_at"], job["restarted_at"]) == (None, None, None)
+    assert job["waiting"] is None
+    assert job["reused"] == {"prepare": 0, "transcribe": 0, "diarize": 0, "job": 0, "engine_s": 0.0, "usd": 0.0}
 
 
 def test_accepted_job_is_queued_right_after_its_answer(client: httpx.Client, services: Services) -> None:
-    job_id = post(client).json()["id"]
-    deadline = time.monotonic() + 5
-    while job_id not in services.queue_watch.jobs_in_queue():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until_queued(services, post(client).json()["id"])
 
 
 def test_language_the_model_lacks_is_refused_with_a_way_out(client: httpx.Client) -> None:
@@ -108,7 +126,7 @@ def test_running_job_shows_chunks_done_and_seconds_spent(client: httpx.Client, s
     now = services.clock()
     services.jobs.advance(job.job_id, JobStatus.PREPARING, {"started_at": now})
     services.jobs.advance(job.job_id, JobStatus.PROCESSING, {"chunks_total": 4, "duration_s": 240.0})
-    services.jobs.begin_step(job.job_id, StepKind.TRANSCRIBE, 0)
+    services.jobs.begin_step(job.job_id, Piece(StepKind.TRANSCRIBE))
     services.jobs.finish_step(Step(job.job_id, StepKind.TRANSCRIBE, 0, "ok", 1, now, now, elapsed_s=1.5, engine_s=1.25))
     seen = client.get(f"/v1/jobs/{job.job_id}").json()
     assert (seen["status"], seen["stage"], seen["chunks"]) == (
@@ -121,6 +139,34 @@ def test_running_job_shows_chunks_done_and_seconds_spent(client: httpx.Client, s
     assert seen["duration_s"] == 240.0
     listed = client.get("/v1/jobs").json()["jobs"][0]
     assert (listed["id"], listed["progress"]) == (seen["id"], seen["progress"])
+
+
+def test_job_that_waits_shows_until_when_and_why(client: httpx.Client, services: Services, job: Job) -> None:
+    for status in (JobStatus.PREPARING, JobStatus.PROCESSING):
+        services.jobs.advance(job.job_id, status, {"chunks_total": 2})
+    begun = services.jobs.begin_step(job.job_id, Piece(StepKind.TRANSCRIBE))
+    moment = datetime(2126, 3, 1, 9, 30, tzinfo=UTC)
+    services.jobs.save_step(replace(begun, attempts=1, retry_at=moment, reason="The engine was asked too often."))
+    seen = client.get(f"/v1/jobs/{job.job_id}").json()
+    assert seen["waiting"] == {"until": "2126-03-01T09:30:00.000Z", "because": "The engine was asked too often."}
+    assert seen["chunks"] == {"total": 2, "done": 0}
+
+
+def test_job_shows_what_earlier_results_spared(client: httpx.Client, services: Services, finished_job: Job) -> None:
+    now = services.clock()
+    for part in range(2):
+        piece = Piece(StepKind.TRANSCRIBE, part)
+        begun = services.jobs.begin_step(finished_job.job_id, piece)
+        saved = Savings(engine_s=1.25, usd=0.003)
+        services.jobs.finish_step(replace(begun, status="ok", finished_at=now, savings=saved))
+    assert client.get(f"/v1/jobs/{finished_job.job_id}").json()["reused"] == {
+        "prepare": 0,
+        "transcribe": 2,
+        "diarize": 0,
+        "job": 0,
+        "engine_s": 2.5,
+        "usd": 0.006,
+    }
 
 
 def test_failed_job_shows_why(client: httpx.Client, services: Services, job: Job) -> None:
@@ -143,7 +189,7 @@ def test_warnings_carry_their_span(client: httpx.Client, services: Services, job
 
 @pytest.mark.parametrize("job_id", [UNKNOWN_ID, "x", "..%2f..%2fetc", "0" * 31 + "G", "0" * 3000])
 def test_unknown_job_is_absent_on_every_route(client: httpx.Client, job_id: str) -> None:
-    for method, rest in (("GET", ""), ("GET", "/transcript"), ("POST", "/cancel"), ("DELETE", "")):
+    for method, rest in (("GET", ""), ("GET", "/transcript"), ("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")):
         answer = client.request(method, f"/v1/jobs/{job_id}{rest}")
         assert answer.status_code == 404
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -291,12 +337,59 @@ def test_finished_job_cannot_be_cancelled(client: httpx.Client, finished_job: Jo
 
 
 def test_deleted_job_leaves_neither_record_nor_audio(client: httpx.Client, services: Services, job: Job) -> None:
+    services.jobs.begin_step(job.job_id, Piece(StepKind.PREPARE))
+    services.cache.put("a" * 64, b"plan", ttl_s=60.0, job_id=job.job_id)
     answer = client.delete(f"/v1/jobs/{job.job_id}")
-    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "id": job.job_id,
+        "removed": {"records": 1, "steps": 1, "blobs": 1, "cache_entries": 1},
+    }
+    assert not services.cache.has("a" * 64)
     with pytest.raises(JobNotFound):
         services.jobs.get(job.job_id)
     assert not services.blobs.exists(blob_paths.source(job.job_id))
     assert client.delete(f"/v1/jobs/{job.job_id}").status_code == 404
+
+
+# Retrying
+
+
+def test_retried_job_is_queued_and_not_over_any_more(client: httpx.Client, services: Services, job: Job) -> None:
+    client.post(f"/v1/jobs/{job.job_id}/cancel")
+    answer = client.post(f"/v1/jobs/{job.job_id}/retry")
+    seen = answer.json()
+    assert (answer.status_code, seen["id"], seen["status"]) == (202, job.job_id, "queued")
+    assert (seen["finished_at"], seen["error"]) == (None, None)
+    assert seen["restarted_at"] >= seen["created_at"]
+    assert client.get(f"/v1/jobs/{job.job_id}").json()["status"] == "queued"
+    wait_until_queued(services, job.job_id)
+
+
+def test_retried_job_keeps_the_transcript_it_had(client: httpx.Client, partial_job: Job) -> None:
+    before = client.get(f"/v1/jobs/{partial_job.job_id}/transcript")
+    assert client.post(f"/v1/jobs/{partial_job.job_id}/retry").json()["status"] == "queued"
+    during = client.get(f"/v1/jobs/{partial_job.job_id}/transcript")
+    assert (during.status_code, during.content) == (200, before.content)
+
+
+def test_retried_job_without_a_transcript_is_not_ready(client: httpx.Client, job: Job) -> None:
+    client.post(f"/v1/jobs/{job.job_id}/cancel")
+    client.post(f"/v1/jobs/{job.job_id}/retry")
+    assert_problem(client.get(f"/v1/jobs/{job.job_id}/transcript"), 409, "transcript_not_ready")
+
+
+def test_job_that_lacks_nothing_is_not_retried(client: httpx.Client, finished_job: Job) -> None:
+    assert "succeeded" in assert_problem(client.post(f"/v1/jobs/{finished_job.job_id}/retry"), 409, "job_conflict")
+
+
+def test_job_that_is_not_over_is_not_retried(client: httpx.Client, job: Job) -> None:
+    assert "queued" in assert_problem(client.post(f"/v1/jobs/{job.job_id}/retry"), 409, "job_conflict")
+
+
+def test_job_of_another_tenant_cannot_be_retried(client: httpx.Client, stranger: httpx.Client, job: Job) -> None:
+    client.post(f"/v1/jobs/{job.job_id}/cancel")
+    assert_problem(stranger.post(f"/v1/jobs/{job.job_id}/retry"), 404, "job_not_found")
 
 
 def test_page_size_of_the_settings_is_the_default(runtime: Runtime, token: str, client: httpx.Client) -> None:

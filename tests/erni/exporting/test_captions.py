@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from erni.exporting.captions import Caption, build_captions
-from erni.model import Coverage, Segment, Transcript, Word
+from erni.model import Coverage, Gap, Segment, Span, Transcript, Word
 
 
-def transcript(*lines: tuple[float, float, str | None, str], duration_s: float = 60.0) -> Transcript:
+def transcript(
+    *lines: tuple[float, float, str | None, str], duration_s: float = 60.0, gaps: tuple[Gap, ...] = ()
+) -> Transcript:
     """Lines of start, end, speaker and text; the words share the time of their line."""
     segments = []
     for start_s, end_s, speaker, text in lines:
@@ -18,11 +20,13 @@ def transcript(*lines: tuple[float, float, str | None, str], duration_s: float =
         )
         segments.append(Segment(start_s, end_s, speaker, words))
     speakers = sorted({speaker for _, _, speaker, _ in lines if speaker})
-    return Transcript("en", tuple(segments), tuple(speakers), Coverage(duration_s, 0.0, 0.0, 0))
+    return Transcript("en", tuple(segments), tuple(speakers), Coverage(duration_s, 0.0, 0.0, 0, gaps))
 
 
-def captions(*lines: tuple[float, float, str | None, str], duration_s: float = 60.0) -> list[Caption]:
-    return build_captions(transcript(*lines, duration_s=duration_s), name_speakers=True)
+def captions(
+    *lines: tuple[float, float, str | None, str], duration_s: float = 60.0, gaps: tuple[Gap, ...] = ()
+) -> list[Caption]:
+    return build_captions(transcript(*lines, duration_s=duration_s, gaps=gaps), name_speakers=True)
 
 
 def times(*lines: tuple[float, float, str | None, str], duration_s: float = 60.0) -> list[tuple[int, int]]:
@@ -92,3 +96,43 @@ def test_nothing_is_named_where_speakers_are_not_told_apart() -> None:
 
 def test_no_words_are_no_captions() -> None:
     assert captions() == []
+
+
+def gap(start_s: float, end_s: float) -> Gap:
+    return Gap(Span(start_s, end_s), "Lost.")
+
+
+def test_gap_is_shown_where_it_begins_for_as_long_as_a_caption_may_be() -> None:
+    shown = captions((0.0, 1.0, None, "One."), (50.0, 51.0, None, "Two."), gaps=(gap(10.0, 45.5),))
+    assert [(caption.start_ms, caption.lines) for caption in shown] == [
+        (0, ("One.",)),
+        (10_000, ("[not transcribed: 00:00:10\N{EN DASH}00:00:46]",)),
+        (50_000, ("Two.",)),
+    ]
+    assert shown[1].end_ms == 17_000
+    assert shown[1].gap == gap(10.0, 45.5)
+
+
+def test_short_gap_is_shown_until_it_can_be_read() -> None:
+    shown = captions((0.0, 1.0, None, "One."), (50.0, 51.0, None, "Two."), gaps=(gap(10.0, 10.2),))
+    assert (shown[1].start_ms, shown[1].end_ms) == (10_000, 12_117)
+
+
+def test_speaker_is_named_again_after_a_gap() -> None:
+    lines = [(0.0, 1.0, "a", "One."), (2.0, 3.0, "b", "Two."), (20.0, 21.0, "b", "Three.")]
+    shown = captions(*lines, gaps=(gap(5.0, 20.0),))
+    assert [caption.lines[0] for caption in shown] == [
+        "a: One.",
+        "b: Two.",
+        "[not transcribed: 00:00:05\N{EN DASH}00:00:20]",
+        "b: Three.",
+    ]
+
+
+def test_gaps_at_both_ends_are_shown() -> None:
+    shown = captions((10.0, 11.0, None, "One."), gaps=(gap(30.0, 60.0), gap(0.0, 10.0)))
+    assert [(caption.start_ms, caption.gap is None) for caption in shown] == [
+        (0, False),
+        (10_000, True),
+        (30_000, False),
+    ]

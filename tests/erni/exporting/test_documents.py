@@ -56,5 +56,10 @@ def test_recording_of_gaps_alone_is_not_called_silent() -> None:
     assert paragraphs(gaps=(gap,)) == ["[00:00:00\N{EN DASH}00:01:00: not transcribed: Lost.]"]
 
 
+def test_gap_names_the_engines_that_were_tried() -> None:
+    gap = Gap(Span(0.0, 60.0), "Lost.", ("whisper", "other"))
+    assert paragraphs(gaps=(gap,)) == ["[00:00:00\N{EN DASH}00:01:00: not transcribed: Lost. (tried: whisper, other)]"]
+
+
 def test_line_break_in_a_word_opens_no_paragraph() -> None:
     assert paragraphs(segment(1.0, 2.0, "a\n\nb", "x\n\ny"), speakers=("a\n\nb",)) == ["[00:00:01] a b: x y"]

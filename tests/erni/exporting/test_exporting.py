@@ -90,11 +90,16 @@ def parse_vtt(text: str) -> list[tuple[int, int, list[str]]]:
     return cues
 
 
+def tells_of_gap(lines: list[str]) -> bool:
+    return re.fullmatch(rf"\[not transcribed: {CLOCK}–{CLOCK}\]", " ".join(lines)) is not None
+
+
 def spoken_words(cues: list[tuple[int, int, list[str]]]) -> list[str]:
     """Words in order; a label opens the first line of a cue."""
     lines = [
         re.sub(r"^(Speaker \d|Unknown speaker):( |$)", "", line) if index == 0 else line
         for _, _, cue_lines in cues
+        if not tells_of_gap(cue_lines)
         for index, line in enumerate(cue_lines)
     ]
     return " ".join(lines).split()
@@ -137,6 +142,15 @@ def test_every_word_is_in_every_format_once_and_in_order(transcript: Transcript)
     assert [word["text"] for segment in document["segments"] for word in segment["words"]] == expected
     assert document["text"].split() == expected
     assert document["coverage"]["words"] == len(expected)
+
+
+@given(transcripts())
+def test_every_gap_is_in_every_format_once(transcript: Transcript) -> None:
+    gaps = len(transcript.coverage.gaps)
+    assert sum(tells_of_gap(lines) for _, _, lines in parse_srt(text_of(transcript, "srt"))) == gaps
+    assert sum(tells_of_gap(lines) for _, _, lines in parse_vtt(text_of(transcript, "vtt"))) == gaps
+    assert text_of(transcript, "vtt").count("\nNOTE 00:0") == gaps
+    assert len(json.loads(text_of(transcript, "json"))["coverage"]["gaps"]) == gaps
 
 
 @given(transcripts())

@@ -20,9 +20,9 @@ def test_cue_text_cannot_open_a_tag() -> None:
 
 
 def test_comment_cannot_hold_a_timing_arrow() -> None:
-    gap = Gap(Span(0.0, 1.0), "00:01 -->\n\n00:02")
+    gap = Gap(Span(0.0, 1.0), "00:01 -->\n\n00:02", ("a-->b",))
     note = render_vtt(transcript("a", "hi", gap)).split("\n\n")[1]
-    assert note == "NOTE 00:00:00.000\N{EN DASH}00:00:01.000 not transcribed: 00:01 → 00:02"
+    assert note == "NOTE 00:00:00.000\N{EN DASH}00:00:01.000 not transcribed: 00:01 → 00:02 (tried: a→b)"
 
 
 def test_times_carry_hours_and_the_formats_own_mark() -> None:
@@ -33,4 +33,4 @@ def test_times_carry_hours_and_the_formats_own_mark() -> None:
 def test_recording_of_gaps_alone_is_not_called_silent() -> None:
     lost = Transcript("en", (), (), Coverage(9.0, 9.0, 0.0, 0, (Gap(Span(0.0, 9.0), "Lost."),)))
     assert "No speech" not in render_vtt(lost)
-    assert render_srt(lost) == ""
+    assert render_srt(lost) == "1\n00:00:00,000 --> 00:00:07,000\n[not transcribed: 00:00:00\N{EN DASH}00:00:09]\n"
