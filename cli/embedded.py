@@ -54,7 +54,7 @@ def open_embedded_stack(
         first_key = initialise(settings)
         password = _flower_password(settings)
         surroundings = Surroundings(PROJECT_DIR, data_dir / "logs", stack_environment(settings, password))
-        stack = Stack(commands, surroundings, data_dir=data_dir, interrupts=interrupts)
+        stack = Stack(commands, surroundings, data_dir=data_dir, interrupts=interrupts, drain_s=settings.queue.drain_s)
         api_url = _local_url(settings.api.host, settings.api.port)
         try:
             stack.start()

@@ -23,6 +23,9 @@ READY_EVERY_S = 0.5
 DEATHS_ALLOWED = 4
 DEATHS_WINDOW_S = 30.0
 GRACE_S = 15.0
+"""How long a process may take to end; a worker gets this on top of the time to finish its work."""
+
+_WORKER_WAVE = 1
 _LAST_WAVE = 2
 _log = structlog.get_logger(__name__)
 
@@ -37,10 +40,13 @@ class Stack:
         *,
         data_dir: Path,
         interrupts: Interrupts,
+        drain_s: float = 0.0,
     ) -> None:
+        """``drain_s``: how long workers told to stop go on with their work before they hand it back."""
         self._processes = [SupervisedProcess(command, surroundings) for command in commands]
         self._data_dir = data_dir
         self._interrupts = interrupts
+        self._drain_s = drain_s
 
     @property
     def processes(self) -> Sequence[SupervisedProcess]:
@@ -93,13 +99,14 @@ class Stack:
     def stop(self) -> None:
         """End all: first what makes work, then the workers, Redis last; what outstays its grace is killed."""
         for wave in range(_LAST_WAVE + 1):
-            self._stop_wave([process for process in self._processes if _stop_wave_of(process.name) == wave])
+            processes = [process for process in self._processes if _stop_wave_of(process.name) == wave]
+            self._stop_wave(processes, GRACE_S + (self._drain_s if wave == _WORKER_WAVE else 0.0))
         self._record()
 
-    def _stop_wave(self, processes: Sequence[SupervisedProcess]) -> None:
+    def _stop_wave(self, processes: Sequence[SupervisedProcess], grace_s: float) -> None:
         for process in processes:
             process.terminate()
-        deadline_s = time.monotonic() + GRACE_S
+        deadline_s = time.monotonic() + grace_s
         while any(process.is_running for process in processes):
             if time.monotonic() > deadline_s or self._interrupts.is_hurry_wanted:
                 running = [process.name for process in processes if process.is_running]
@@ -128,7 +135,7 @@ class Stack:
 def _stop_wave_of(name: str) -> int:
     if name == "redis":
         return _LAST_WAVE
-    return 1 if name.startswith("worker-") else 0
+    return _WORKER_WAVE if name.startswith("worker-") else 0
 
 
 def _process_behind(probe: str) -> str:

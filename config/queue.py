@@ -11,15 +11,20 @@ from celery.canvas import Signature
 from celery.signals import before_task_publish
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from config.settings import Settings
 from erni.errors import QueueUnavailable
+from erni.ports import FanOut
 
 MEDIA: Final = "media"
 TRANSCRIBE: Final = "transcribe"
 DIARIZE: Final = "diarize"
+LONG: Final = "long"
+"""Decoding and diarizing of long recordings, so that short ones need not wait behind them."""
+
 DEFAULT: Final = "default"
-QUEUES: Final = (MEDIA, TRANSCRIBE, DIARIZE, DEFAULT)
+QUEUES: Final = (MEDIA, TRANSCRIBE, DIARIZE, LONG, DEFAULT)
 
 PREPARE_JOB: Final = "erni.prepare_job"
 TRANSCRIBE_CHUNK: Final = "erni.transcribe_chunk"
@@ -29,6 +34,7 @@ FAIL_JOB: Final = "erni.fail_job"
 SWEEP_JOBS: Final = "erni.sweep_jobs"
 DELETE_EXPIRED: Final = "erni.delete_expired"
 DELETE_TEMPORARY: Final = "erni.delete_temporary"
+ANSWER_PROBE: Final = "erni.answer_probe"
 
 ROUTES: Final = {
     PREPARE_JOB: MEDIA,
@@ -50,6 +56,22 @@ WORKER_START_S: Final = 180.0
 HARD_LIMIT_GRACE_S: Final = 30
 """Between the soft time limit, which a step can answer, and the end of its process."""
 
+BROKER_TIMEOUT_S: Final = 5.0
+"""Without one (kombu's default) a sender waits for ever on a broker that went away without closing its sockets."""
+
+RESULT_TIMEOUT_S: Final = 30.0
+RESULT_ATTEMPTS: Final = 60
+LONGEST_RESULT_PAUSE_S: Final = 2.0
+"""With full jitter, so a worker process that cannot record a result tries for nearly a minute. Then its piece of work
+is done, but the join does not hear of it: the sweeper's case."""
+
+RESTORE_LOCK_S: Final = 5
+"""Life of the lock under which workers look for abandoned work. A worker killed inside leaves it behind, and for
+kombu's default of five minutes nobody would look."""
+
+LOST_PROCESS_WAIT_S: Final = 2.0
+"""How long a worker waits for the last answer of a process that died, before its work goes back to the queue."""
+
 
 @before_task_publish.connect
 def stamp_message(headers: dict[str, Any], body: tuple[Sequence[object], object, object], **_: object) -> None:
@@ -66,17 +88,34 @@ def make_celery(settings: Settings) -> Celery:
     while the task still runs (celery#5935); the workers' heartbeat (``tasks.heartbeat``) renews the claim.
     """
     app = Celery("erni", broker=settings.redis_url, backend=settings.redis_url)
+    app.loader.override_backends = {"redis": "config.results:UnwatchedResults"}
     app.conf.update(
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "visibility_timeout": settings.queue.visibility_timeout_s,
             "unacked_restore_interval": settings.queue.restore_interval_s,
             "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": RESTORE_LOCK_S,
             "socket_keepalive": True,
-            "socket_connect_timeout": 5,
+            "socket_timeout": BROKER_TIMEOUT_S,
+            "socket_connect_timeout": BROKER_TIMEOUT_S,
         },
+        redis_socket_timeout=RESULT_TIMEOUT_S,
+        redis_socket_connect_timeout=BROKER_TIMEOUT_S,
+        result_backend_always_retry=True,
+        result_backend_max_retries=RESULT_ATTEMPTS,
+        result_backend_base_sleep_between_retries_ms=100,
+        result_backend_max_sleep_between_retries_ms=int(LONGEST_RESULT_PAUSE_S * 1000),
+        # The inner one of two nested loops; twenty attempts here would multiply with those above.
+        result_backend_transport_options={"retry_policy": {"max_retries": 1}},
         result_expires=RESULT_EXPIRES_S,
         task_acks_late=True,
+        task_annotations={
+            TRANSCRIBE_CHUNK: {
+                "soft_time_limit": settings.queue.chunk_time_limit_s,
+                "time_limit": settings.queue.chunk_time_limit_s + HARD_LIMIT_GRACE_S,
+            }
+        },
         task_reject_on_worker_lost=True,
         task_create_missing_queues=False,
         task_default_queue=DEFAULT,
@@ -86,7 +125,11 @@ def make_celery(settings: Settings) -> Celery:
         task_time_limit=settings.queue.step_time_limit_s + HARD_LIMIT_GRACE_S,
         task_track_started=True,
         timezone="UTC",
+        # Else a worker that reconnects in mid-task fetches a message it has no process for, and keeps it from others.
+        worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
+        worker_lost_wait=LOST_PROCESS_WAIT_S,
+        worker_max_memory_per_child=settings.workers.max_memory_mb * 1024,  # in KiB
         worker_prefetch_multiplier=1,
         worker_proc_alive_timeout=WORKER_START_S,
         worker_send_task_events=True,
@@ -112,19 +155,25 @@ class CeleryJobQueue:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def send_prepare(self, job_id: str) -> None:
-        self._send(self._signature(PREPARE_JOB, job_id).on_error(self._signature(FAIL_JOB, job_id)))
+    def send_prepare(self, job_id: str, *, is_long: bool = False) -> None:
+        step = self._guarded(PREPARE_JOB, job_id, *((1,) if is_long else ()))
+        self._send(step.set(queue=LONG) if is_long else step)
 
-    def send_fan_out(self, job_id: str, chunks: Sequence[int], *, diarize: bool) -> None:
-        header = [self._signature(TRANSCRIBE_CHUNK, job_id, chunk) for chunk in chunks]
-        if diarize:
+    def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
+        header = [self._signature(TRANSCRIBE_CHUNK, job_id, chunk, fan_out.stride) for chunk in fan_out.first_chunks]
+        if fan_out.diarize:
+            diarization = self._signature(DIARIZE_JOB, job_id)
             # First, because it is the one piece that cannot be spread and so decides when the job ends.
-            header.insert(0, self._signature(DIARIZE_JOB, job_id))
-        body = self._signature(FINISH_JOB, job_id).on_error(self._signature(FAIL_JOB, job_id))
+            header.insert(0, diarization.set(queue=LONG) if fan_out.is_long else diarization)
+        body = self._guarded(FINISH_JOB, job_id)
         self._send(chord(header, body, app=self._app) if header else body)
 
     def send_finish(self, job_id: str) -> None:
-        self._send(self._signature(FINISH_JOB, job_id).on_error(self._signature(FAIL_JOB, job_id)))
+        self._send(self._guarded(FINISH_JOB, job_id))
+
+    def _guarded(self, name: str, job_id: str, *arguments: int) -> Signature:
+        """A task whose failure fails the job."""
+        return self._signature(name, job_id, *arguments).on_error(self._signature(FAIL_JOB, job_id))
 
     def _signature(self, name: str, job_id: str, *arguments: int) -> Signature:
         return self._app.signature(name, args=(job_id, *arguments), immutable=True)
@@ -132,5 +181,5 @@ class CeleryJobQueue:
     def _send(self, signature: Signature) -> None:
         try:
             signature.apply_async()
-        except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
+        except (OperationalError, RedisError, OSError) as error:
             raise QueueUnavailable("The broker cannot be reached; the job will be sent when it is back.") from error

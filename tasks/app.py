@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
-from typing import Any
+import os
+from dataclasses import replace
+from typing import Any, Final
 
 import structlog
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
 
 from config.bootstrap import build_services
 from config.logging import configure_logging
-from config.queue import DEFAULT, DIARIZE, MEDIA, TRANSCRIBE, make_celery
+from config.queue import DEFAULT, DIARIZE, LONG, MEDIA, QUEUES, TRANSCRIBE, make_celery
 from config.settings import load_settings
 from erni.errors import ErniError
 from erni.services import Services
+from tasks.pool import announce_ready, is_draining, request_drain
 
 log = structlog.get_logger(__name__)
 
+LONG_NICENESS: Final = 10
+"""Long work gives way to short work on the same host (nice(2)), and so does the ffmpeg it starts."""
+
+OUTAGE_RIDDEN_OUT_S: Final = 30.0
+"""A broker that pauses for less than this costs a worker time but no connection, and so no claim on its work."""
+
 settings = load_settings()
 celery_app = make_celery(settings)
-celery_app.conf.imports = ("tasks.jobs", "tasks.schedule", "tasks.heartbeat")
-
-ready_processes = multiprocessing.Value("i", 0)
-"""Pool processes that have loaded what their queue needs; shared with the parent, whose heartbeat reports it."""
+celery_app.conf.imports = ("tasks.jobs", "tasks.schedule", "tasks.claims", "tasks.heartbeat", "tasks.watchdog")
+celery_app.conf.broker_transport_options = {
+    **celery_app.conf.broker_transport_options,
+    "socket_timeout": OUTAGE_RIDDEN_OUT_S,
+    "connect_retries_timeout": OUTAGE_RIDDEN_OUT_S,
+}
+# A task that cannot send its own retry is lost to Celery, so it tries every second.
+celery_app.conf.task_publish_retry_policy = {
+    "max_retries": int(OUTAGE_RIDDEN_OUT_S),
+    "interval_start": 1,
+    "interval_step": 0,
+    "interval_max": 1,
+}
 
 
 @functools.cache
 def current_services() -> Services:
     """This process's services, built at first use: after the fork, since connections must not cross it."""
-    return build_services(settings)
+    return replace(build_services(settings), is_draining=is_draining)
 
 
 def consumed_queues() -> tuple[str, ...]:
     """The queues this worker was told to serve with ``-Q``."""
-    return tuple(celery_app.amqp.queues.consume_from)
+    return tuple(name for name in celery_app.amqp.queues.consume_from if name in QUEUES)
 
 
 @setup_logging.connect
@@ -49,27 +66,40 @@ def _set_concurrency(sender: Any, **_: Any) -> None:
         MEDIA: settings.workers.media,
         TRANSCRIBE: settings.workers.transcribe,
         DIARIZE: settings.workers.diarize,
+        LONG: settings.workers.long,
         DEFAULT: settings.workers.default,
     }
     sender.concurrency = max(processes[queue] for queue in consumed_queues())
 
 
 @worker_process_init.connect
-def _load_engines(**_: Any) -> None:
-    """Load what this worker's queues need before the first job asks for it."""
+def _prepare_process(**_: Any) -> None:
+    """Give way where the work is long, and load what this worker's queues need before the first job asks for it."""
     queues = consumed_queues()
+    if LONG in queues:
+        os.nice(LONG_NICENESS)
     try:
-        services = current_services()
-        engines = [
-            *(services.transcribers.values() if TRANSCRIBE in queues else ()),
-            *(services.diarizers.values() if DIARIZE in queues else ()),
-        ]
-        for engine in engines:
-            engine.load()
+        _load_engines(queues)
     except ErniError as error:
         # The process stays: its pieces then fail one by one with this reason, and readiness stays off.
         log.error("engine_not_loaded", code=error.code, reason=error.message)  # noqa: TRY400  # no traceback: the message says what to do
         return
-    with ready_processes.get_lock():
-        ready_processes.value += 1
+    announce_ready()
     log.info("process_ready", queues=queues)
+
+
+def _load_engines(queues: tuple[str, ...]) -> None:
+    """Long work loads its diarizer when it first needs it: the seconds do not matter to it, the memory does."""
+    services = current_services()
+    engines = [
+        *(services.transcribers.values() if TRANSCRIBE in queues else ()),
+        *(services.diarizers.values() if DIARIZE in queues else ()),
+    ]
+    for engine in engines:
+        engine.load()
+
+
+@worker_shutting_down.connect
+def _begin_drain(**_: Any) -> None:
+    """Runs in a signal handler: sets a number and nothing more."""
+    request_drain(settings.queue.drain_s)

@@ -1,81 +1,83 @@
-"""The worker's heartbeat: renews its claim on the messages it holds, and says that it lives.
+"""The worker's heartbeat: renews its claims on the messages it holds (``tasks.claims``), and says that it lives.
 
-Redis knows no connection's end: Celery's transport delivers a message again once it has lain unacknowledged for
-the visibility timeout, also while its task still runs (celery#5935). The time it has lain is its score in the
-sorted set ``unacked_index``; raising the scores of the messages this worker still holds makes the timeout count
-from the worker's last sign of life, so it can be seconds instead of hours.
+It beats in a thread with a connection of its own: the worker's event loop stands still while it talks to a broker
+that does not answer, waits to connect again, or ends its last work, and the claims must outlast all three. An event
+loop that stands still for good is the watchdog's to end.
 """
 
 from __future__ import annotations
 
-import json
+import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery import bootsteps
+from redis import Redis
 from redis.exceptions import RedisError
 
-from erni.redis_keys import worker_beacon
-from tasks.app import celery_app, consumed_queues, ready_processes, settings
+from config.bootstrap import build_redis
+from erni.stores.redis_beacons import RedisBeacons
+from tasks.app import celery_app, consumed_queues, settings
+from tasks.claims import renew_claims
+from tasks.pool import is_pool_ready
 
 log = structlog.get_logger(__name__)
 
-BEACON_LIVES_BEATS = 4
+BEACON_LIVES_BEATS: Final = 4
 """A worker that missed this many beats is taken for gone."""
+
+PAUSE_AFTER_MISS_S: Final = 0.1
+"""After an outage the claims must be renewed before some worker, connected again, looks for abandoned work."""
 
 
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
-    """Runs in the worker's main process, on its event loop's timer."""
+    """Starts with the worker's first connection and ends with its main process."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        self._timer: Any = None
+        self._thread: threading.Thread | None = None
 
     def start(self, consumer: Any) -> None:
-        self._timer = consumer.timer.call_repeatedly(settings.queue.heartbeat_s, beat, (consumer,))
-
-    def stop(self, consumer: Any) -> None:  # noqa: ARG002  # Celery calls it with the consumer
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._thread is None:
+            self._thread = threading.Thread(target=beat_for_ever, args=(consumer,), name="heartbeat", daemon=True)
+            self._thread.start()
 
 
-def beat(consumer: Any) -> None:
-    """Renew the claims and the beacon. A broker that is away is Celery's to report; the next beat tries again."""
-    try:
-        channel = consumer.task_consumer.channel
-        with channel.conn_or_acquire() as client:
-            renew_claims(client, channel)
-            client.set(
-                worker_beacon(consumer.hostname),
-                json.dumps(describe_worker(consumer)),
-                px=int(BEACON_LIVES_BEATS * settings.queue.heartbeat_s * 1000),
-            )
-    except (RedisError, OSError) as error:
-        log.warning("heartbeat_missed", error=type(error).__name__)
+def beat_for_ever(consumer: Any) -> None:
+    """Beat until the process ends. The log tells the beginning of an outage and its end, not each beat missed."""
+    client = build_redis(settings)
+    is_missing = False
+    while True:
+        try:
+            beat(client, consumer)
+        except (RedisError, OSError) as error:
+            if not is_missing:
+                log.warning("heartbeat_missed", error=type(error).__name__)
+            is_missing = True
+            time.sleep(PAUSE_AFTER_MISS_S)
+            continue
+        if is_missing:
+            log.info("heartbeat_resumed")
+        is_missing = False
+        time.sleep(settings.queue.heartbeat_s)
 
 
-def renew_claims(client: Any, channel: Any) -> int:
-    """Set the score of every message this channel holds to now; returns how many there are.
-
-    ``XX`` so that a message acknowledged meanwhile is not brought back.
-    """
-    tags = list(channel.qos._delivered)  # noqa: SLF001  # kombu keeps the held delivery tags nowhere else
-    if tags:
-        now = time.time()
-        client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
-    return len(tags)
+def beat(client: Redis, consumer: Any) -> None:
+    """Renew the claims and the beacon."""
+    renew_claims(client)
+    lives_s = BEACON_LIVES_BEATS * settings.queue.heartbeat_s
+    RedisBeacons(client).announce(consumer.hostname, describe_worker(consumer), lives_s=lives_s)
 
 
 def describe_worker(consumer: Any) -> dict[str, Any]:
     """What readiness needs to know: which queues, how many processes, and whether they have loaded their models."""
     return {
         "queues": consumed_queues(),
-        "processes": consumer.pool.num_processes,
-        "ready": ready_processes.value >= consumer.pool.num_processes,
+        "processes": consumer.controller.concurrency,
+        "ready": is_pool_ready(consumer.pool),
     }
 
 

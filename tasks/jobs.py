@@ -9,18 +9,18 @@ from erni.errors import JobNotFound
 from erni.jobs import JobStatus, StepKind
 from erni.steps import ending, finishing, preparing, recognising
 from tasks.app import celery_app, current_services
-from tasks.job_task import INTERNAL, JobTask, PieceTask
+from tasks.job_task import INTERNAL, JobTask, LaneTask, PieceTask
 
 log = structlog.get_logger(__name__)
 
 
 @celery_app.task(name=PREPARE_JOB, base=JobTask, ignore_result=True)
-def prepare_job(job_id: str) -> None:
-    preparing.prepare_job(current_services(), job_id)
+def prepare_job(job_id: str, is_long: int = 0) -> None:
+    preparing.prepare_job(current_services(), job_id, is_long=bool(is_long))
 
 
-@celery_app.task(name=TRANSCRIBE_CHUNK, base=PieceTask, kind=StepKind.TRANSCRIBE)
-def transcribe_chunk(job_id: str, index: int) -> recognising.PieceStatus:
+@celery_app.task(name=TRANSCRIBE_CHUNK, base=LaneTask, kind=StepKind.TRANSCRIBE)
+def transcribe_chunk(job_id: str, index: int, stride: int) -> recognising.PieceStatus:  # noqa: ARG001  # the lane's
     return recognising.transcribe_chunk(current_services(), job_id, index)
 
 

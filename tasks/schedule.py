@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.queue import DELETE_EXPIRED, DELETE_TEMPORARY, SWEEP_JOBS
-from erni.steps import sweeping
+from erni.steps import cleaning, sweeping
 from tasks.app import celery_app, current_services
 
 
@@ -14,9 +14,9 @@ def sweep_jobs() -> None:
 
 @celery_app.task(name=DELETE_EXPIRED, ignore_result=True)
 def delete_expired() -> None:
-    sweeping.delete_expired(current_services())
+    cleaning.delete_expired(current_services())
 
 
 @celery_app.task(name=DELETE_TEMPORARY, ignore_result=True)
 def delete_temporary() -> None:
-    sweeping.delete_temporary(current_services())
+    cleaning.delete_temporary(current_services())

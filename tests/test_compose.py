@@ -11,6 +11,7 @@ import yaml
 
 from cli.processes import parse_procfile
 from cli.settings_text import render_environment
+from cli.stack import GRACE_S
 from config.queue import QUEUES
 from config.settings import Settings
 
@@ -60,6 +61,12 @@ def test_worker_is_asked_by_its_own_name():
     for name, line in COMMANDS.items():
         if node := re.search(r"-n (\S+)@%h", line):
             assert f"--destination {node[1]}@$$HOSTNAME " in SERVICES[name]["healthcheck"]["test"][1]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("worker-")])
+def test_worker_may_finish_or_hand_back_its_work_before_it_is_killed(name):
+    grace_s = float(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    assert grace_s >= Settings().queue.drain_s + GRACE_S
 
 
 def test_stores_lie_on_named_volumes():

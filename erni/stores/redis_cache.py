@@ -79,9 +79,7 @@ class RedisStageCache:
                 transaction.srem(index, *keys)
                 removed, _ = transaction.execute()
         except RedisError as error:
-            raise QueueUnavailable(
-                "Redis cannot be reached, so what it keeps of this job stays for now."
-            ) from error
+            raise QueueUnavailable("Redis cannot be reached, so what it keeps of this job stays for now.") from error
         return int(removed)
 
     def _remember(self, transaction: Pipeline, key: str, job_id: str) -> None:

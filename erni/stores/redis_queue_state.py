@@ -20,7 +20,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from erni.errors import QueueUnavailable
-from erni.redis_keys import WORKER_BEACON_PREFIX
+from erni.stores.redis_beacons import RedisBeacons
 
 UNACKED_KEY: Final = "unacked"
 _WINDOW: Final = 500
@@ -94,10 +94,7 @@ class RedisQueueState:
         return sum(beacon.get("processes", 0) for beacon in beacons if self._transcribe_queue in beacon["queues"])
 
     def _ready_beacons(self) -> list[dict[str, Any]]:
-        keys = list(self._redis.scan_iter(match=f"{WORKER_BEACON_PREFIX}*", count=1000))
-        contents = self._redis.mget(keys) if keys else []
-        beacons = [_load(content) for content in contents if content is not None]
-        return [beacon for beacon in beacons if _is_ready(beacon)]
+        return [beacon for beacon in RedisBeacons(self._redis).living() if _is_ready(beacon)]
 
     def _waiting(self, name: str) -> int:
         return self._redis.llen(name)

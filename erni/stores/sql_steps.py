@@ -15,7 +15,7 @@ from erni.stores.tables import JOB_STEPS
 
 _KEY: Final = (JOB_STEPS.c.job_id, JOB_STEPS.c.kind, JOB_STEPS.c.part)
 _IS_RUNNING: Final = JOB_STEPS.c.status == "running"
-_STANDING: Final = ("deliveries", "engine", "reason", "attempts", "retry_at", "failures")
+_STANDING: Final = ("deliveries", "engine", "reason", "attempts", "waits", "retry_at", "failures")
 """Columns that say how a running step stands."""
 
 

@@ -119,6 +119,7 @@ JOB_STEPS: Final = Table(
     Column("engine", Text),
     Column("reason", ForeignText),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("waits", Integer, nullable=False, server_default=text("0")),
     Column("retry_at", UTCDateTime),
     Column("failures", JSON, nullable=False, server_default=text("'[]'")),
     Column("savings_engine_s", Float),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -15,7 +14,7 @@ from config.bootstrap import build_services, initialise
 from config.queue import QUEUES
 from config.settings import Settings, child_environment
 from erni.jobs import Job, JobOptions, JobStatus
-from erni.redis_keys import worker_beacon
+from erni.stores.redis_beacons import RedisBeacons
 
 STORES = ["records: reachable", "blobs: reachable", "redis: reachable"]
 
@@ -40,7 +39,7 @@ def serve_queues(redis_client):
 
     def serve(*but: str) -> None:
         beacon = {"queues": [name for name in QUEUES if name not in but], "ready": True, "processes": 1}
-        redis_client.set(worker_beacon("worker@host"), json.dumps(beacon))
+        RedisBeacons(redis_client).announce("worker@host", beacon, lives_s=60.0)
 
     return serve
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,17 +14,18 @@ from api.runtime import Runtime
 from config.queue import QUEUES
 from erni.redis_keys import worker_beacon
 from erni.stores.database import open_database
+from erni.stores.redis_beacons import RedisBeacons
 from erni.stores.sql_jobs import SqlJobStore
 
 
 @pytest.fixture
 def workers(runtime: Runtime) -> Iterator[None]:
     """Workers that serve every queue, as their heartbeat announces them."""
-    nodes = {worker_beacon(f"worker@{queue}"): {"queues": [queue], "ready": True} for queue in QUEUES}
-    for key, beacon in nodes.items():
-        runtime.redis.set(key, json.dumps(beacon), ex=60)
+    nodes = {f"worker@{queue}": {"queues": [queue], "ready": True} for queue in QUEUES}
+    for node, beacon in nodes.items():
+        RedisBeacons(runtime.redis).announce(node, beacon, lives_s=60.0)
     yield
-    runtime.redis.delete(*nodes)
+    runtime.redis.delete(*map(worker_beacon, nodes))
 
 
 def test_live_process_says_so(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from config.settings import RedisSettings, Settings
 from erni.errors import QueueUnavailable
 from erni.ports import FanOut
 from erni.redis_keys import worker_beacon
+from erni.stores.redis_beacons import RedisBeacons
 from erni.stores.redis_queue_state import RedisQueueState
 
 FIRST, SECOND = "a" * 32, "b" * 32
@@ -180,7 +180,7 @@ def announce(
     redis: Redis, node: str, *queues: str, is_ready: bool = True, processes: int = 1, lives_ms: int = 60_000
 ) -> None:
     beacon = {"queues": queues, "ready": is_ready, "processes": processes}
-    redis.set(worker_beacon(node), json.dumps(beacon), px=lives_ms)
+    RedisBeacons(redis).announce(node, beacon, lives_s=lives_ms / 1000)
 
 
 def test_queue_is_served_by_a_ready_worker_only(redis: Redis, state: RedisQueueState) -> None:
@@ -194,6 +194,7 @@ def test_beacon_that_expired_serves_nothing(redis: Redis, state: RedisQueueState
     time.sleep(0.05)
     assert state.served_queues() == set()
     assert state.count_transcribers() == 0
+    assert redis.keys() == []  # nor is its name kept
 
 
 def test_transcribers_are_the_processes_of_ready_workers_that_take_chunks(redis: Redis, state: RedisQueueState) -> None:
@@ -207,6 +208,7 @@ def test_transcribers_are_the_processes_of_ready_workers_that_take_chunks(redis:
 
 def test_beacon_that_cannot_be_read_counts_nothing(redis: Redis, state: RedisQueueState) -> None:
     for node, beacon in enumerate(("not json", "[]", '{"ready": true}', '{"queues": 7, "ready": true}')):
+        announce(redis, str(node), TRANSCRIBE)
         redis.set(worker_beacon(str(node)), beacon)
     announce(redis, "one", TRANSCRIBE)
     assert state.count_transcribers() == 1

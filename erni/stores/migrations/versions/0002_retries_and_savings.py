@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("restarted_at", moment))
     op.create_index("ix_jobs_tenant_status_created_at_job_id", "jobs", ["tenant", "status", "created_at", "job_id"])
     op.add_column("job_steps", sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")))
+    op.add_column("job_steps", sa.Column("waits", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.add_column("job_steps", sa.Column("retry_at", moment))
     op.add_column("job_steps", sa.Column("failures", sa.JSON, nullable=False, server_default=sa.text("'[]'")))
     op.add_column("job_steps", sa.Column("savings_engine_s", sa.Float))

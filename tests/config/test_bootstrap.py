@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.bootstrap import build_offers, build_services
+from config.settings import JobSettings, Settings
+from erni.errors import ConfigError
+from erni.options import Offers
+
+
+def offers(directory: Path, **job_settings: object) -> Offers:
+    """Of an installation with a second transcriber."""
+    settings = Settings(data_dir=directory, jobs=JobSettings.model_validate(job_settings))
+    services = build_services(settings)
+    engines = {**services.transcribers, "second": services.transcribers["whisper"]}
+    return build_offers(settings, replace(services, transcribers=engines))
+
+
+def test_fallback_of_the_settings_is_offered_in_its_order(tmp_path: Path) -> None:
+    assert offers(tmp_path).default_fallback == ()
+    assert offers(tmp_path, fallback=" second, whisper ").default_fallback == ("second", "whisper")
+
+
+def test_no_caller_may_ask_for_more_time_than_the_settings_allow(tmp_path: Path) -> None:
+    assert offers(tmp_path, deadline_s=60.0).max_deadline_s == 60.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fallback": "second,third"}, "ERNI_JOBS__FALLBACK: no engine 'third'"),
+        ({"fallback": "second,second"}, "ERNI_JOBS__FALLBACK: names an engine twice"),
+        ({"engine": "third"}, "ERNI_JOBS__ENGINE: no engine 'third'"),
+        ({"diarizer": "third"}, "ERNI_JOBS__DIARIZER: no diarizer 'third'"),
+    ],
+)
+def test_default_that_is_not_set_up_is_refused_by_its_variable(
+    tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        offers(tmp_path, **settings)

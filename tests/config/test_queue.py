@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from config.queue import (
+    DIARIZE,
+    FAIL_JOB,
+    HARD_LIMIT_GRACE_S,
+    LONG,
+    MEDIA,
+    PREPARE_JOB,
+    TRANSCRIBE,
+    TRANSCRIBE_CHUNK,
+    CeleryJobQueue,
+    make_celery,
+)
+from config.settings import QueueSettings, RedisSettings, Settings
+from erni.errors import QueueUnavailable
+from erni.ports import FanOut
+
+JOB_ID = "0" * 32
+
+
+@pytest.fixture
+def celery_app(redis_url: str) -> Iterator[Celery]:
+    app = make_celery(Settings(redis=RedisSettings.model_validate({"url": redis_url})))
+    yield app
+    app.close()
+
+
+def count_subscriptions(redis: Redis) -> int:
+    """How many times any client has subscribed to anything since the server started."""
+    statistics: Any = redis.info("commandstats")
+    return int(statistics.get("cmdstat_subscribe", {"calls": 0})["calls"])
+
+
+def test_sender_of_a_job_subscribes_to_no_result(celery_app: Celery, redis_client: Redis) -> None:
+    """Else a worker that prepares jobs would hold a channel per piece of each, for ever."""
+    before = count_subscriptions(redis_client)
+    queue = CeleryJobQueue(celery_app)
+    queue.send_prepare(JOB_ID)
+    queue.send_fan_out(JOB_ID, FanOut((0, 1, 2), 3, diarize=True))
+    assert (redis_client.llen(MEDIA), redis_client.llen(TRANSCRIBE), redis_client.llen(DIARIZE)) == (1, 3, 1)
+    assert count_subscriptions(redis_client) == before
+
+
+def test_long_work_goes_to_its_own_queue(celery_app: Celery, redis_client: Redis) -> None:
+    queue = CeleryJobQueue(celery_app)
+    queue.send_prepare(JOB_ID, is_long=True)
+    queue.send_fan_out(JOB_ID, FanOut((0,), 1, diarize=True, is_long=True))
+    assert (redis_client.llen(LONG), redis_client.llen(TRANSCRIBE)) == (2, 1)
+
+
+def test_an_absent_broker_is_said_in_our_own_words() -> None:
+    app = make_celery(Settings(redis=RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})))
+    queue = CeleryJobQueue(app)
+    with pytest.raises(QueueUnavailable):
+        queue.send_prepare(JOB_ID)
+    with pytest.raises(QueueUnavailable):
+        queue.send_fan_out(JOB_ID, FanOut((0, 1), 2, diarize=True))
+    app.close()
+
+
+def test_message_says_what_to_do_when_its_task_fails(celery_app: Celery, redis_client: Redis) -> None:
+    CeleryJobQueue(celery_app).send_prepare(JOB_ID)
+    pushed: Any = redis_client.lindex(MEDIA, 0)
+    message = json.loads(pushed)
+    assert message["headers"]["task"] == PREPARE_JOB
+    assert message["headers"]["job_id"] == JOB_ID
+    arguments, _, embedded = json.loads(base64.b64decode(message["body"]))
+    assert arguments == [JOB_ID]
+    assert [(errback["task"], errback["args"]) for errback in embedded["errbacks"]] == [(FAIL_JOB, [JOB_ID])]
+
+
+def test_a_chunk_has_a_time_limit_of_its_own() -> None:
+    app = make_celery(Settings(queue=QueueSettings(step_time_limit_s=1800, chunk_time_limit_s=40)))
+
+    def work() -> None:
+        """Nothing: only the limits matter."""
+
+    chunk = app.task(name=TRANSCRIBE_CHUNK)(work)
+    other = app.task(name=PREPARE_JOB)(work)
+    app.finalize()
+    assert (chunk.soft_time_limit, chunk.time_limit) == (40, 40 + HARD_LIMIT_GRACE_S)
+    assert (other.soft_time_limit, other.time_limit) == (1800, 1800 + HARD_LIMIT_GRACE_S)
+    app.close()
