@@ -3,9 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TESTED := $(VENV)/.tested
+TRACKED := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
 EXTRAS := local,postgres,s3,dev
 
-.PHONY: help demo up test check bench format constraints clean
+.PHONY: help demo up test check lint bench chaos format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -26,16 +28,25 @@ up: $(BIN)/.installed ## start the whole stack here and keep it running (Ctrl-C 
 
 test: $(BIN)/.installed ## run all tests
 	@$(BIN)/python -m pytest
+	@touch $(TESTED)
 
-check: $(BIN)/.installed ## lint, types, floors and all tests
+check: lint $(TESTED) ## lint, types, floors, and all tests unless they passed on these very files
+
+lint: $(BIN)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+$(TESTED): $(BIN)/.installed $(TRACKED)
 	@$(BIN)/python -m pytest
+	@touch $@
 
 bench: $(BIN)/.installed ## measure here: speed, overhead, uploads, memory (AUDIO=file REFERENCE=text to add one)
 	@$(BIN)/python -m bench $(if $(AUDIO),--audio "$(AUDIO)") $(if $(REFERENCE),--reference "$(REFERENCE)")
+
+chaos: $(BIN)/.installed ## break everything under load and count the losses (SEED=n FAULTS=n JOBS=n)
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(JOBS),--jobs $(JOBS))
 
 format: $(BIN)/.installed ## format and mend what ruff can
 	@$(BIN)/ruff check --fix .
