@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from bench import latency, memory, speed, uploads
+from bench import cache, endurance, fairness, latency, memory, speed, uploads
 from bench.stack import BenchStack, open_stack
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-SECTIONS = ("speed", "overhead", "uploads", "memory")
+SECTIONS = ("speed", "overhead", "cache", "fairness", "uploads", "memory", "endurance")
 
 
 @click.command()
@@ -38,7 +38,9 @@ def main(sections: tuple[str, ...], audio: Path | None, reference: Path | None, 
             shutil.rmtree(directory / "long", ignore_errors=True)
         if "uploads" in wanted:
             figures["uploads"] = uploads.measure(directory)
-        if {"speed", "overhead"} & set(wanted):
+        if "endurance" in wanted:
+            figures["endurance"] = endurance.measure(SAMPLES / "standup.flac", directory)
+        if set(wanted) - {"memory", "uploads", "endurance"}:
             with open_stack(directory / "data") as stack:
                 figures |= _measure_stack(stack, wanted, directory, audio, reference)
     if raw is not None:
@@ -49,11 +51,15 @@ def _measure_stack(
     stack: BenchStack, wanted: tuple[str, ...], directory: Path, audio: Path | None, reference: Path | None
 ) -> dict[str, Any]:
     figures: dict[str, Any] = {}
+    recordings = speed.find_recordings(SAMPLES, directory, audio, reference)
     if "speed" in wanted:
-        recordings = speed.find_recordings(SAMPLES, directory, audio, reference)
         figures["speed"] = speed.measure(stack, recordings)
     if "overhead" in wanted:
         figures["overhead"] = latency.measure_overhead(stack, SAMPLES / "standup.flac", directory)
+    if "cache" in wanted:
+        figures["cache"] = cache.measure(stack, recordings[-1].path, directory)
+    if "fairness" in wanted:
+        figures["fairness"] = fairness.measure(stack, SAMPLES / "standup.flac", directory)
     return figures
 
 

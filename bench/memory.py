@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from erni.media.ffmpeg import find_ffmpeg
+from bench.recordings import repeat_sample
 
 HOURS = 10
 
@@ -21,24 +21,7 @@ def measure(sample: Path, directory: Path) -> dict[str, Any]:
     workplace = directory / "long"
     workplace.mkdir()
     recording = workplace / "long.mp3"
-    subprocess.run(
-        [
-            find_ffmpeg(None),
-            "-nostdin",
-            "-loglevel",
-            "error",
-            "-stream_loop",
-            "-1",
-            "-i",
-            sample,
-            "-t",
-            str(HOURS * 3600),
-            "-b:a",
-            "32k",
-            recording,
-        ],
-        check=True,
-    )
+    repeat_sample(sample, HOURS * 3600, recording)
     started = time.perf_counter()
     ran = subprocess.run(
         [sys.executable, "-m", "bench.ingest", recording, workplace],

@@ -29,7 +29,7 @@ class BenchStack:
     def run(self, recording: Path, **options: str) -> dict[str, Any]:
         """Submit and wait; returns the job, which must have succeeded."""
         with self.client() as client:
-            job = client.wait(client.submit(recording, {"language": "en", **options})["id"])
+            job = client.wait(client.submit(recording, {"language": "en", "cache": "bypass", **options})["id"])
         if job["status"] != "succeeded":
             raise RuntimeError(f"{recording.name}: {job['status']}: {job['error']}")
         return job
@@ -40,9 +40,10 @@ class BenchStack:
 
 
 @contextmanager
-def open_stack(data_dir: Path) -> Iterator[BenchStack]:
+def open_stack(data_dir: Path, **groups: object) -> Iterator[BenchStack]:
+    """``groups`` replace whole groups of the settings."""
     data_dir.mkdir()
-    settings = demo_settings(load_settings(), data_dir)
+    settings = demo_settings(load_settings(), data_dir).model_copy(update=groups)
     with Interrupts() as interrupts, open_embedded_stack(settings, interrupts, lambda *_: None) as embedded:
         if settings.admin_key is None:
             raise RuntimeError("the demo's settings carry a key")
