@@ -158,9 +158,10 @@ class Step:
     """What is recorded of a piece of work.
 
     ``engine`` is the one at work, or the one that answered; ``failures`` are those before it. ``deliveries`` counts
-    how often a worker began with it and did not come back, ``attempts`` how often it failed and will be tried again:
-    at ``retry_at``, because of ``reason``. ``elapsed_s`` is the successful run's wall time, of which ``engine_s`` was
-    spent in the engine. ``savings`` is set where an earlier result was used instead.
+    how often a worker began with it and did not come back, ``attempts`` how often the engine failed, ``waits`` how
+    often the work could not be done through no fault of the engine; it is tried again at ``retry_at``, because of
+    ``reason``. ``elapsed_s`` is the successful run's wall time, of which ``engine_s`` was spent in the engine.
+    ``savings`` is set where an earlier result was used instead.
     """
 
     job_id: str
@@ -175,6 +176,7 @@ class Step:
     engine: str | None = None
     reason: str | None = None
     attempts: int = 0
+    waits: int = 0
     retry_at: datetime | None = None
     failures: tuple[Failure, ...] = ()
     savings: Savings | None = None

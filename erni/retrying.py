@@ -28,22 +28,27 @@ SPREAD_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many attempts an error is worth, the pause after the first and the longest one."""
+    """How many attempts an error is worth, the pause after the first and the longest one.
+
+    What ``is_wait`` says nothing against the engine at work and is counted apart, so that ten full disks and one bad
+    answer are not eleven bad answers.
+    """
 
     attempts: int
     first_s: float
     longest_s: float
+    is_wait: bool = False
 
 
 PATIENCE: Final[dict[type[ErniError], Patience]] = {
     # Too many requests are no fault of the piece of work: it waits for its turn.
-    EngineRateLimited: Patience(attempts=60, first_s=1.0, longest_s=60.0),
+    EngineRateLimited: Patience(attempts=60, first_s=1.0, longest_s=60.0, is_wait=True),
     EngineUnavailable: Patience(attempts=6, first_s=1.0, longest_s=30.0),
     # The same question may be answered better once or twice, but is paid for each time.
     EngineAnswerInvalid: Patience(attempts=3, first_s=0.5, longest_s=5.0),
     # Storage and broker come back when an operator mends them: more than an hour of patience loses nothing.
-    StorageError: Patience(attempts=90, first_s=1.0, longest_s=60.0),
-    QueueUnavailable: Patience(attempts=90, first_s=1.0, longest_s=60.0),
+    StorageError: Patience(attempts=90, first_s=1.0, longest_s=60.0, is_wait=True),
+    QueueUnavailable: Patience(attempts=90, first_s=1.0, longest_s=60.0, is_wait=True),
 }
 """By class; a class without a row of its own has that of its nearest ancestor."""
 
@@ -51,7 +56,10 @@ PATIENCE: Final[dict[type[ErniError], Patience]] = {
 def retry_delay_s(
     error: ErniError, attempts: int, draw: Callable[[float, float], float] = random.uniform
 ) -> float | None:
-    """Seconds until the next attempt after ``attempts`` failed ones before this, or ``None`` to give up."""
+    """Seconds until the next attempt after ``attempts`` failed ones before this, or ``None`` to give up.
+
+    ``attempts`` are the waits where the error is one (``is_wait``), else the engine's failures.
+    """
     patience = _find_patience(type(error))
     if not error.retryable or patience is None or attempts + 1 >= patience.attempts:
         return None
@@ -59,6 +67,12 @@ def retry_delay_s(
         return min(max(error.retry_after_s, 0.0), LONGEST_RETRY_AFTER_S) + draw(0.0, SPREAD_S)
     ceiling = min(patience.longest_s, patience.first_s * 2.0 ** min(attempts, 16))
     return draw(ceiling / 2, ceiling)
+
+
+def is_wait(error: ErniError) -> bool:
+    """Whether the work could not be done through no fault of the engine."""
+    patience = _find_patience(type(error))
+    return patience is not None and patience.is_wait
 
 
 def _find_patience(kind: type[ErniError]) -> Patience | None:

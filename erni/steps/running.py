@@ -16,7 +16,7 @@ import structlog
 
 from erni.errors import ErniError, Interruption, JobNotFound, JobStopped, WorkHandedBack, WorkLost, WorkPostponed
 from erni.jobs import Failure, Job, Piece, Savings, Step, StepStatus
-from erni.retrying import retry_delay_s
+from erni.retrying import is_wait, retry_delay_s
 from erni.services import Services
 
 log = structlog.get_logger(__name__)
@@ -119,21 +119,23 @@ def _check_deliveries(services: Services, step: Step) -> None:
 
 def _postpone_or_give_up(services: Services, run: StepRun, error: ErniError, engines: Sequence[str]) -> None:
     """Always raises: WorkPostponed or StepFailed."""
-    delay_s = retry_delay_s(error, run.step.attempts)
+    step, waits = run.step, is_wait(error)
+    delay_s = retry_delay_s(error, step.waits if waits else step.attempts)
     if delay_s is None:
-        if give_up_engine(services, run.step, error.message, engines):
+        if give_up_engine(services, step, error.message, engines):
             raise WorkPostponed("The next engine takes over.", retry_after_s=0.0) from error
         raise StepFailed(error) from error
     services.jobs.save_step(
         replace(
-            run.step,
-            deliveries=max(0, run.step.deliveries - 1),
-            attempts=run.step.attempts + 1,
+            step,
+            deliveries=max(0, step.deliveries - 1),
+            attempts=step.attempts + (not waits),
+            waits=step.waits + waits,
             retry_at=services.clock() + timedelta(seconds=delay_s),
             reason=error.message,
         )
     )
-    log.warning("step_postponed", step=run.step.kind, code=error.code, delay_s=round(delay_s, 1))
+    log.warning("step_postponed", step=step.kind, code=error.code, delay_s=round(delay_s, 1))
     raise WorkPostponed(error.message, retry_after_s=delay_s) from error
 
 
@@ -152,7 +154,16 @@ def give_up_engine(services: Services, step: Step, reason: str, engines: Sequenc
         return False
     # Its deliveries and attempts begin anew: they were the other engine's.
     services.jobs.save_step(
-        replace(step, engine=following, failures=failures, deliveries=0, attempts=0, retry_at=None, reason=reason)
+        replace(
+            step,
+            engine=following,
+            failures=failures,
+            deliveries=0,
+            attempts=0,
+            waits=0,
+            retry_at=None,
+            reason=reason,
+        )
     )
     log.warning("engine_given_up", engine=engine, following=following, step=step.kind)
     return True

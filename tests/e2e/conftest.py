@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -40,10 +41,10 @@ class RunningStack:
     def worker(self, queue: str) -> psutil.Process:
         """The main process of the worker that serves a queue."""
         for process in psutil.Process(self.supervisor.pid).children(recursive=True):
-            command = process.cmdline()
-            if "worker" in command and queue in command and process.parent() is not None:
-                parent = process.parent()
-                if parent is not None and "worker" not in parent.cmdline():
+            # Processes come and go while we look.
+            with contextlib.suppress(psutil.Error):
+                command, parent = process.cmdline(), process.parent()
+                if {"worker", queue} <= set(command) and parent is not None and "worker" not in parent.cmdline():
                     return process
         raise AssertionError(f"no worker serves {queue}")
 

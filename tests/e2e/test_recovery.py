@@ -26,9 +26,9 @@ def test_a_job_survives_the_kill_of_its_worker(new_stack: Callable[..., Any], tm
     """Both workers at their pieces are killed with -9; nobody does anything; all words are there."""
     stack = new_stack("killed", ERNI_CHUNKS__TARGET_S="20", ERNI_CHUNKS__MAX_S="30")
     with stack.client() as client:
-        undisturbed = client.wait(client.submit(SAMPLE, {"language": "en"})["id"])
+        undisturbed = client.wait(client.submit(SAMPLE, {"language": "en", "cache": "bypass"})["id"])
         expected = client.transcript(undisturbed["id"], "txt")
-        job_id = client.submit(SAMPLE, {"language": "en"})["id"]
+        job_id = client.submit(SAMPLE, {"language": "en", "cache": "bypass"})["id"]
         wait_for_status(client, job_id, "processing")
         killed_at = time.monotonic()
         for queue in ("transcribe", "diarize"):

@@ -119,9 +119,22 @@ def test_a_rate_limited_chunk_waits_as_long_as_it_was_told(services: Services, s
         transcribe_chunk(with_engines(services, scripted=refuse), job.job_id, 0)
     assert 17.0 <= (postponed.value.retry_after_s or 0) <= 18.0
     step = step_of(services, job)
-    assert (step.attempts, step.deliveries, step.reason) == (1, 0, "Too many requests.")
+    assert (step.attempts, step.waits, step.deliveries, step.reason) == (0, 1, 0, "Too many requests.")
     assert step.retry_at is not None
     assert 17.0 <= (step.retry_at - services.clock()).total_seconds() <= 18.0
+
+
+def test_waiting_does_not_use_up_the_engines_attempts(services: Services, submit: Submit) -> None:
+    errors = [EngineRateLimited("Busy.", retry_after_s=0.0)] * 5 + [EngineAnswerInvalid("Garbage.")]
+
+    def fail_in_turn(request: TranscriptionRequest) -> tuple[Word, ...]:
+        if errors:
+            raise errors.pop(0)
+        return speak(request)
+
+    job = submit()
+    prepare_job(services, job.job_id)
+    assert try_until_over(with_engines(services, scripted=fail_in_turn), job) == "ok"
 
 
 @pytest.mark.parametrize("error", [EngineRejected("No."), EngineUnavailable("Away."), EngineAnswerInvalid("Garbage.")])
