@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
 import psutil
@@ -97,7 +97,7 @@ def _kind(command: list[str]) -> str | None:
 
 
 def _redis_mb(broker: redis.Redis) -> float:
-    return float(cast("dict[str, Any]", broker.info("memory"))["used_memory"]) / MB
+    return float(broker.info("memory")["used_memory"]) / MB
 
 
 def _summarise(samples: list[tuple[float, dict[str, float]]]) -> dict[str, dict[str, float]]:

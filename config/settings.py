@@ -194,7 +194,7 @@ class BeatSettings(_Group):
     """The schedule."""
 
     sweep_every_s: float = Field(5.0, gt=0, description="How often stuck and lost jobs are looked for.")
-    stuck_after_s: float = Field(20.0, gt=0, description="A job without news or queued work for this long is stuck.")
+    stuck_after_s: float = Field(10.0, gt=0, description="A job without news or queued work for this long is stuck.")
     retention_every_s: float = Field(3600.0, gt=0, description="How often old jobs are deleted.")
     temporary_every_s: float = Field(3600.0, gt=0, description="How often left-over files are removed.")
 

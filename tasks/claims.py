@@ -12,6 +12,7 @@ during an outage is acknowledged after it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
@@ -19,7 +20,33 @@ from celery.worker import state
 from kombu.transport.redis import Channel
 from redis import Redis
 
-from tasks.app import celery_app
+from tasks.app import celery_app, settings
+
+
+class Steadiness:
+    """Whether this worker's heartbeat has gone through for a while.
+
+    After an outage every claim looks abandoned until its holder has renewed it. So a worker that had none of its own
+    beats answered lately takes back nobody's work before the others have had the time to beat as well.
+    """
+
+    def __init__(self, beat_s: float) -> None:
+        self._longest_gap_s = 2 * beat_s
+        self._last_s = self._since_s = time.monotonic()
+
+    def note_beat(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s > self._longest_gap_s:
+            self._since_s = now_s
+        self._last_s = now_s
+
+    @property
+    def is_steady(self) -> bool:
+        now_s = time.monotonic()
+        return now_s - self._last_s <= self._longest_gap_s <= now_s - self._since_s
+
+
+steadiness = Steadiness(settings.queue.heartbeat_s)
 
 
 def renew_claims(client: Redis) -> None:
@@ -31,6 +58,16 @@ def renew_claims(client: Redis) -> None:
     tags = [request.message.delivery_tag for request in list(state.requests.values())]
     if tags:
         client.zadd(Channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True, gt=True)
+
+
+def restore_when_steady(restore: Callable[..., None]) -> Callable[..., None]:
+    """kombu's look for abandoned messages, left out while this worker cannot know what is abandoned."""
+
+    def restore_visible(*arguments: Any, **options: Any) -> None:
+        if steadiness.is_steady:
+            restore(*arguments, **options)
+
+    return restore_visible
 
 
 class KeptClaims(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -45,6 +82,7 @@ class KeptClaims(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
     def start(self, consumer: Any) -> None:
         channel = consumer.task_consumer.channel
         channel.do_restore = False
+        channel.qos.restore_visible = restore_when_steady(channel.qos.restore_visible)
         for request in list(state.requests.values()):
             request.message.channel = channel
 

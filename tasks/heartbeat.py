@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from config.bootstrap import build_redis
 from erni.stores.redis_beacons import RedisBeacons
 from tasks.app import celery_app, consumed_queues, settings
-from tasks.claims import renew_claims
+from tasks.claims import renew_claims, steadiness
 from tasks.pool import is_pool_ready
 
 log = structlog.get_logger(__name__)
@@ -70,6 +70,7 @@ def beat(client: Redis, consumer: Any) -> None:
     renew_claims(client)
     lives_s = BEACON_LIVES_BEATS * settings.queue.heartbeat_s
     RedisBeacons(client).announce(consumer.hostname, describe_worker(consumer), lives_s=lives_s)
+    steadiness.note_beat()
 
 
 def describe_worker(consumer: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import structlog
 
 from erni.errors import ConfigError, EmptyUpload, MediaTooLong, StorageFull, UnreadableMedia
-from erni.media.ffmpeg_log import explain_no_sound, parse_media_info
+from erni.media.ffmpeg_log import explain_no_sound, is_noise, parse_media_info
 from erni.model import SAMPLE_RATE_HZ, MediaInfo
 
 log = structlog.get_logger(__name__)
@@ -141,14 +141,15 @@ class Decoder:
         text = messages.text()
         if "No space left on device" in text:
             raise StorageFull("There is no space left to store the decoded recording.")
-        if sample_count == 0:
+        duration_s = sample_count / SAMPLE_RATE_HZ
+        if sample_count == 0 or is_noise(text, duration_s):
             raise explain_no_sound(text)
         if returncode != 0:
             log.warning("decoder_failed", returncode=returncode, samples=sample_count)
             raise UnreadableMedia(
                 "Decoding broke off. The file may be damaged: check that it plays, or send it as MP3 or WAV."
             )
-        return parse_media_info(text, sample_count / SAMPLE_RATE_HZ)
+        return parse_media_info(text, duration_s)
 
     def _blocks(
         self, process: subprocess.Popen[bytes], checkpoint: Callable[[], None]

@@ -19,6 +19,9 @@ _COMPLAINT: Final = re.compile(r"^(?:\[[^\[\]]+ @ 0x[0-9a-f]+\] )*\[(?:warning|e
 
 _BROKEN_OFF: Final = ("partial file", "File ended prematurely", "Packet corrupt", "corrupt input packet")
 _ENDLESS_WAV: Final = "Ignoring maximum wav data size"
+_UNDECODABLE: Final = "Invalid data found"
+LEAST_DECODED: Final = 0.02
+"""Of the length its header promises; below this a file with undecodable packets is refused, above it is shortened."""
 _GUESSED_DURATION: Final = "Estimating duration from bitrate"
 
 _PLAYS = "Check that it plays, or send it as MP3 or WAV."
@@ -28,9 +31,16 @@ _NO_SOUND_REASONS: Final = (
     ("DRM protected", "The file is copy-protected. Send an unprotected copy."),
     ("codec none", f"The sound is in an unknown encoding or copy-protected. {_PLAYS}"),
     ("Format not on whitelist", "This kind of file is not accepted. Send the recording itself, as MP3, WAV or MP4."),
-    ("Invalid data found", f"This is not a sound or video file, or it is damaged or copy-protected. {_PLAYS}"),
+    (_UNDECODABLE, f"This is not a sound or video file, or it is damaged or copy-protected. {_PLAYS}"),
 )
 """ffmpeg's words, and ours for people; the first that is found counts."""
+
+
+def is_noise(text: str, duration_s: float) -> bool:
+    """Whether so little could be decoded that it is chance: of a copy-protected file, one frame in some hundreds
+    looks like sound.
+    """
+    return _UNDECODABLE in _complaints(text) and duration_s < LEAST_DECODED * _promised_duration_s(text)
 
 
 def explain_no_sound(text: str) -> UnreadableMedia:

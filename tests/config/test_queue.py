@@ -85,8 +85,8 @@ def test_a_chunk_has_a_time_limit_of_its_own() -> None:
     def work() -> None:
         """Nothing: only the limits matter."""
 
-    chunk = app.task(name=TRANSCRIBE_CHUNK)(work)
-    other = app.task(name=PREPARE_JOB)(work)
+    chunk = app.task(name=TRANSCRIBE_CHUNK, shared=False)(work)
+    other = app.task(name=PREPARE_JOB, shared=False)(work)
     app.finalize()
     assert (chunk.soft_time_limit, chunk.time_limit) == (40, 40 + HARD_LIMIT_GRACE_S)
     assert (other.soft_time_limit, other.time_limit) == (1800, 1800 + HARD_LIMIT_GRACE_S)

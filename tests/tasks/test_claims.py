@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tasks.claims import Steadiness
+
 pytestmark = pytest.mark.stack
 
 StartWorker = Callable[..., subprocess.Popen[bytes]]
@@ -75,3 +77,20 @@ def test_workers_go_on_when_redis_forgets_everything(own_redis: Any, start_worke
     own_redis.send("test.count", "after")
     own_redis.wait_for("after", 1, timeout_s=5)
     own_redis.wait_for("before:ended", 1, timeout_s=10)
+
+
+def test_a_worker_takes_work_back_only_while_its_own_beats_go_through() -> None:
+    steadiness = Steadiness(beat_s=0.1)
+    assert not steadiness.is_steady  # it has just begun
+    for _ in range(5):
+        time.sleep(0.1)
+        steadiness.note_beat()
+    assert steadiness.is_steady
+    time.sleep(0.3)
+    assert not steadiness.is_steady  # beats are missing
+    steadiness.note_beat()
+    assert not steadiness.is_steady  # the others may not have beaten yet
+    for _ in range(3):
+        time.sleep(0.1)
+        steadiness.note_beat()
+    assert steadiness.is_steady
