@@ -42,7 +42,7 @@ $(TESTED): $(BIN)/.installed $(TRACKED)
 	@$(BIN)/python -m pytest
 	@touch $@
 
-bench: $(BIN)/.installed ## measure here: speed, overhead, uploads, memory (AUDIO=file REFERENCE=text to add one)
+bench: $(BIN)/.installed ## measure here, an hour in all; see python -m bench --help (AUDIO=file REFERENCE=text to add one)
 	@$(BIN)/python -m bench $(if $(AUDIO),--audio "$(AUDIO)") $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 chaos: $(BIN)/.installed ## break everything under load and count the losses (SEED=n FAULTS=n JOBS=n)
