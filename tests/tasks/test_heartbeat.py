@@ -29,9 +29,10 @@ def test_a_task_longer_than_the_visibility_timeout_runs_once(broker: Any, start_
 
 def test_without_the_heartbeat_the_same_task_would_run_twice(broker: Any, start_worker: StartWorker) -> None:
     """The control of the test above: it is the heartbeat, not luck, that keeps the task from running again."""
-    start_worker("first@one", heartbeat_s=3600.0)
-    start_worker("second@two", heartbeat_s=3600.0)
+    start_worker("silent@one", heartbeat_s=3600.0)
     broker.send("test.count_and_sleep", "lost", TASK_S)
+    broker.wait_for("lost:begun", 1)
+    start_worker("beating@two")
     broker.wait_for("lost:begun", 2)
 
 
