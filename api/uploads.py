@@ -9,7 +9,6 @@ import errno
 import hashlib
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -33,9 +32,6 @@ MAX_FORM_OVERHEAD_BYTES: Final = 1024 * 1024
 """What a form may hold besides the recording: fields, part headers, boundaries."""
 MAX_DRAINED_BLOCKS: Final = 32
 MAX_FILENAME_CHARS: Final = 255
-
-_hashers: Final = ThreadPoolExecutor(thread_name_prefix="hash")
-"""Threads that hash one block while the next is received; started with the first upload of more than a block."""
 
 Fields = dict[str, list[str]]
 
@@ -63,7 +59,6 @@ class SpoolFile:
         self.path = directory / f"upload-{uuid.uuid4().hex}"
         self._max_bytes = max_bytes
         self._hash = hashlib.sha256()
-        self._hashing: Future[None] | None = None
         self._size_bytes = 0
         with _disk_errors():
             directory.mkdir(parents=True, exist_ok=True)
@@ -74,28 +69,14 @@ class SpoolFile:
         offset = self._size_bytes
         self._size_bytes += len(block)
         check_size(self._size_bytes, self._max_bytes)
-        self._start_hashing(block, is_first=offset == 0)
+        self._hash.update(block)
         rest = memoryview(block)
         with _disk_errors():
             while rest:  # an unbuffered write may take less than all, as on a disk that is just getting full
                 rest = rest[self._file.write(rest) :]
         start_writing_back(self._file.fileno(), offset, len(block))
 
-    def _start_hashing(self, block: bytes, *, is_first: bool) -> None:
-        """At most one block is being hashed, so at most two are in memory; a small upload needs no thread."""
-        if is_first:
-            self._hash.update(block)
-            return
-        self._end_hashing()
-        self._hashing = _hashers.submit(self._hash.update, block)
-
-    def _end_hashing(self) -> None:
-        if self._hashing is not None:
-            self._hashing.result()
-            self._hashing = None
-
     def finish(self, filename: str | None) -> Upload:
-        self._end_hashing()
         self._file.close()
         return Upload(self.path, self._hash.hexdigest(), self._size_bytes, clean_filename(filename))
 
