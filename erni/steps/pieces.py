@@ -65,7 +65,11 @@ def settle(services: Services, step: Step) -> None:
 
 
 def compose_fan_out(services: Services, plan: Plan, missing: Missing) -> FanOut:
-    """The messages for what is missing, no more chunks at a time than workers can take."""
-    window = services.limits.window or services.queue_watch.count_transcribers() or DEFAULT_WINDOW
+    """The messages for what is missing, no more chunks at a time than workers can take.
+
+    A long recording leaves one process free: who comes with a short one meanwhile need not even wait for a chunk.
+    """
     is_long = plan.duration_s > services.limits.long_s
+    processes = services.queue_watch.count_transcribers() or DEFAULT_WINDOW
+    window = services.limits.window or max(1, processes - is_long)
     return plan_fan_out(missing.chunks, window=window, diarize=missing.diarize, is_long=is_long)

@@ -392,6 +392,7 @@ def test_a_long_recording_is_passed_to_the_workers_for_long_work(
     name, _, fan_out = queue.sent[-1]  # type: ignore[attr-defined]  # NotingQueue
     assert name == "fan_out"
     assert fan_out.is_long
+    assert fan_out.first_chunks == (0,)  # of two processes it leaves one free
 
 
 def test_a_tenants_further_jobs_wait_until_one_is_over(
