@@ -98,7 +98,7 @@ class QueueSettings(_Group):
     window: int = Field(
         0,
         ge=0,
-        description="Chunks of one job in the queue at a time. 0: as many as there are processes, less one if it is long.",
+        description="Chunks of one job in the queue at a time. 0: one per process, one less for a long recording.",
     )
     tenant_jobs: int = Field(16, ge=1, description="Jobs of one tenant worked on at a time; further ones wait.")
 
