@@ -22,7 +22,7 @@ import httpx
 
 from bench.api_only import open_api, wait_for
 from cli.port_checks import free_ports
-from config.settings import Settings
+from config.settings import Settings, child_environment
 
 LARGE_BYTES = 10 * 1000 * 1000
 SMALL_BYTES = 100 * 1000
@@ -61,7 +61,7 @@ def _serve_bare(settings: Settings, directory: Path) -> Iterator[str]:
     server = subprocess.Popen(
         [*command, "--log-level", "error"],
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "TMPDIR": str(directory)},
+        env=child_environment({"TMPDIR": str(directory)}),
     )
     try:
         wait_for(f"http://127.0.0.1:{port}")

@@ -5,7 +5,6 @@ Finds their processes by what they were started as, and ends only these.
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import psutil
 
 from cli.port_checks import free_ports
 from cli.readiness import probe_readiness
+from config.settings import child_environment
 
 PROJECT: Final = Path(__file__).parent.parent
 START_LIMIT_S: Final = 180.0
@@ -186,14 +186,11 @@ def _serves(command: list[str], queue: str | None) -> bool:
     return queue is None or queue in command[command.index("-Q") + 1].split(",")
 
 
-@contextmanager
-def open_hosts(directory: Path, engine_url: str) -> Iterator[Hosts]:
-    """Start both hosts on a new data directory, and stop them on leaving."""
-    api_port, flower_port, redis_port = free_ports(3)
-    key = secrets.token_urlsafe(32)
-    data_dir = directory / "data"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ERNI_")},
+def _host_environment(data_dir: Path, key: str, ports: tuple[int, int, int], engine_url: str) -> dict[str, str]:
+    """Production's settings but for the stores, the engine and chunks so short that a minute has several."""
+    api_port, flower_port, redis_port = ports
+    inherited = {name: value for name, value in child_environment({}).items() if not name.startswith("ERNI_")}
+    return inherited | {
         "ERNI_DATA_DIR": str(data_dir),
         "ERNI_ADMIN_KEY": key,
         "ERNI_API__PORT": str(api_port),
@@ -207,6 +204,15 @@ def open_hosts(directory: Path, engine_url: str) -> Iterator[Hosts]:
         "ERNI_CHUNKS__TARGET_S": "10",
         "ERNI_CHUNKS__MAX_S": "15",
     }
+
+
+@contextmanager
+def open_hosts(directory: Path, engine_url: str) -> Iterator[Hosts]:
+    """Start both hosts on a new data directory, and stop them on leaving."""
+    api_port, flower_port, redis_port = free_ports(3)
+    key = secrets.token_urlsafe(32)
+    data_dir = directory / "data"
+    environment = _host_environment(data_dir, key, (api_port, flower_port, redis_port), engine_url)
     hosts = Hosts(
         Host("The first host", FIRST, environment, directory / "first.output"),
         Host(

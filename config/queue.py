@@ -91,31 +91,10 @@ def make_celery(settings: Settings) -> Celery:
     app.loader.override_backends = {"redis": "config.results:UnwatchedResults"}
     app.conf.update(
         broker_connection_retry_on_startup=True,
-        broker_transport_options={
-            "visibility_timeout": settings.queue.visibility_timeout_s,
-            "unacked_restore_interval": settings.queue.restore_interval_s,
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": RESTORE_LOCK_S,
-            "socket_keepalive": True,
-            "socket_timeout": BROKER_TIMEOUT_S,
-            "socket_connect_timeout": BROKER_TIMEOUT_S,
-        },
-        redis_socket_timeout=RESULT_TIMEOUT_S,
-        redis_socket_connect_timeout=BROKER_TIMEOUT_S,
-        result_backend_always_retry=True,
-        result_backend_max_retries=RESULT_ATTEMPTS,
-        result_backend_base_sleep_between_retries_ms=100,
-        result_backend_max_sleep_between_retries_ms=int(LONGEST_RESULT_PAUSE_S * 1000),
-        # The inner one of two nested loops; twenty attempts here would multiply with those above.
-        result_backend_transport_options={"retry_policy": {"max_retries": 1}},
-        result_expires=RESULT_EXPIRES_S,
+        broker_transport_options=_transport_options(settings),
+        **_RESULT_OPTIONS,
         task_acks_late=True,
-        task_annotations={
-            TRANSCRIBE_CHUNK: {
-                "soft_time_limit": settings.queue.chunk_time_limit_s,
-                "time_limit": settings.queue.chunk_time_limit_s + HARD_LIMIT_GRACE_S,
-            }
-        },
+        task_annotations={TRANSCRIBE_CHUNK: _chunk_limits(settings)},
         task_reject_on_worker_lost=True,
         task_create_missing_queues=False,
         task_default_queue=DEFAULT,
@@ -136,6 +115,36 @@ def make_celery(settings: Settings) -> Celery:
         beat_schedule=_schedule(settings),
     )
     return app
+
+
+_RESULT_OPTIONS: Final[dict[str, Any]] = {
+    "redis_socket_timeout": RESULT_TIMEOUT_S,
+    "redis_socket_connect_timeout": BROKER_TIMEOUT_S,
+    "result_backend_always_retry": True,
+    "result_backend_max_retries": RESULT_ATTEMPTS,
+    "result_backend_base_sleep_between_retries_ms": 100,
+    "result_backend_max_sleep_between_retries_ms": int(LONGEST_RESULT_PAUSE_S * 1000),
+    # The inner one of two nested loops; twenty attempts here would multiply with those above.
+    "result_backend_transport_options": {"retry_policy": {"max_retries": 1}},
+    "result_expires": RESULT_EXPIRES_S,
+}
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "visibility_timeout": settings.queue.visibility_timeout_s,
+        "unacked_restore_interval": settings.queue.restore_interval_s,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": RESTORE_LOCK_S,
+        "socket_keepalive": True,
+        "socket_timeout": BROKER_TIMEOUT_S,
+        "socket_connect_timeout": BROKER_TIMEOUT_S,
+    }
+
+
+def _chunk_limits(settings: Settings) -> dict[str, int]:
+    soft_s = settings.queue.chunk_time_limit_s
+    return {"soft_time_limit": soft_s, "time_limit": soft_s + HARD_LIMIT_GRACE_S}
 
 
 def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
