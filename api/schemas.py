@@ -68,6 +68,7 @@ def _describe_reuse(reused: Reuse) -> Json:
     return {
         "prepare": reused.prepare,
         "transcribe": reused.transcribe,
+        "embed": reused.embed,
         "diarize": reused.diarize,
         "job": reused.job,
         "engine_s": reused.engine_s,

@@ -223,7 +223,8 @@ def show(job_id: str, transcript_format: str | None, url: str | None, key: str |
 
 def _describe_reuse(reused: JobJson) -> str:
     """What earlier results answered, and what that spared; empty where they answered nothing."""
-    pieces = [f"{kind} {reused[kind]}" for kind in ("job", "prepare", "transcribe", "diarize") if reused.get(kind)]
+    kinds = ("job", "prepare", "transcribe", "embed", "diarize")
+    pieces = [f"{kind} {reused[kind]}" for kind in kinds if reused.get(kind)]
     if not pieces:
         return ""
     spared = f"{reused['engine_s']:.2f} s of engine time" + (f" and {reused['usd']:.4f} USD" if reused["usd"] else "")

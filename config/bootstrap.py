@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine
 
-from config.queue import QUEUES, TRANSCRIBE, CeleryJobQueue, make_celery
+from config.queue import QUEUE_OF_KIND, QUEUES, CeleryJobQueue, make_celery
 from config.settings import Settings
 from erni.chunking import ChunkLimits
 from erni.engines.scripted import ENGINE as SCRIPTED
@@ -29,6 +29,7 @@ from erni.stores.redis_cache import RedisStageCache
 from erni.stores.redis_flights import RedisFlights
 from erni.stores.redis_meter import RedisStageMeter
 from erni.stores.redis_queue_state import RedisQueueState
+from erni.stores.redis_waiting_chunks import RedisWaitingChunks
 from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.sql_keys import SqlKeyStore
 
@@ -49,11 +50,12 @@ def build_services(settings: Settings) -> Services:
         keys=SqlKeyStore(database),
         blobs=build_blobs(settings),
         queue=CeleryJobQueue(make_celery(settings)),
-        queue_watch=RedisQueueState(client, QUEUES, transcribe_queue=TRANSCRIBE),
+        queue_watch=RedisQueueState(client, QUEUES, queue_of_kind=QUEUE_OF_KIND),
         cache=RedisStageCache(
             client, max_entry_bytes=settings.cache.max_entry_bytes, longest_ttl_s=settings.cache.ttl_max_s
         ),
         flights=RedisFlights(client, lease_s=settings.queue.flight_lease_s),
+        waiting_chunks=RedisWaitingChunks(client),
         meter=RedisStageMeter(client),
         transcribers=build_transcribers(settings),
         diarizers=build_diarizers(settings),

@@ -15,19 +15,21 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from erni.errors import QueueUnavailable
+from erni.jobs import StepKind
 from erni.ports import FanOut
 
 MEDIA: Final = "media"
 TRANSCRIBE: Final = "transcribe"
 DIARIZE: Final = "diarize"
 LONG: Final = "long"
-"""Decoding and diarizing of long recordings, so that short ones need not wait behind them."""
+"""Decoding and joining of long recordings, so that short ones need not wait behind them."""
 
 DEFAULT: Final = "default"
 QUEUES: Final = (MEDIA, TRANSCRIBE, DIARIZE, LONG, DEFAULT)
 
 PREPARE_JOB: Final = "erni.prepare_job"
 TRANSCRIBE_CHUNK: Final = "erni.transcribe_chunk"
+EMBED_CHUNK: Final = "erni.embed_chunk"
 DIARIZE_JOB: Final = "erni.diarize_job"
 FINISH_JOB: Final = "erni.finish_job"
 FAIL_JOB: Final = "erni.fail_job"
@@ -39,6 +41,7 @@ ANSWER_PROBE: Final = "erni.answer_probe"
 ROUTES: Final = {
     PREPARE_JOB: MEDIA,
     TRANSCRIBE_CHUNK: TRANSCRIBE,
+    EMBED_CHUNK: DIARIZE,
     DIARIZE_JOB: DIARIZE,
     FINISH_JOB: DEFAULT,
     FAIL_JOB: DEFAULT,
@@ -46,6 +49,9 @@ ROUTES: Final = {
     DELETE_EXPIRED: DEFAULT,
     DELETE_TEMPORARY: DEFAULT,
 }
+
+LANE_TASKS: Final = {StepKind.TRANSCRIBE: TRANSCRIBE_CHUNK, StepKind.EMBED: EMBED_CHUNK}
+QUEUE_OF_KIND: Final = {kind: ROUTES[task] for kind, task in LANE_TASKS.items()}
 
 RESULT_EXPIRES_S: Final = 7 * 24 * 3600
 """Above the longest job: a chord's counter lives as long as a result."""
@@ -94,7 +100,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         **_RESULT_OPTIONS,
         task_acks_late=True,
-        task_annotations={TRANSCRIBE_CHUNK: _chunk_limits(settings)},
+        task_annotations=dict.fromkeys(LANE_TASKS.values(), _chunk_limits(settings)),
         task_reject_on_worker_lost=True,
         task_create_missing_queues=False,
         task_default_queue=DEFAULT,
@@ -102,7 +108,8 @@ def make_celery(settings: Settings) -> Celery:
         task_routes={name: {"queue": queue} for name, queue in ROUTES.items()},
         task_soft_time_limit=settings.queue.step_time_limit_s,
         task_time_limit=settings.queue.step_time_limit_s + HARD_LIMIT_GRACE_S,
-        task_track_started=True,
+        # Nobody asks Celery how a task stands, and each state costs five commands.
+        task_track_started=False,
         timezone="UTC",
         # Else a worker that reconnects in mid-task fetches a message it has no process for, and keeps it from others.
         worker_disable_prefetch=True,
@@ -165,20 +172,21 @@ class CeleryJobQueue:
         self._app = app
 
     def send_prepare(self, job_id: str, *, is_long: bool = False) -> None:
-        step = self._guarded(PREPARE_JOB, job_id, *((1,) if is_long else ()))
-        self._send(step.set(queue=LONG) if is_long else step)
+        self._send(_routed(self._guarded(PREPARE_JOB, job_id, *((1,) if is_long else ())), is_long=is_long))
 
     def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
-        header = [self._signature(TRANSCRIBE_CHUNK, job_id, chunk, fan_out.stride) for chunk in fan_out.first_chunks]
+        header = [self._signature(LANE_TASKS[lane.kind], job_id, lane.chunk) for lane in fan_out.lanes]
         if fan_out.diarize:
-            diarization = self._signature(DIARIZE_JOB, job_id)
             # First, because it is the one piece that cannot be spread and so decides when the job ends.
-            header.insert(0, diarization.set(queue=LONG) if fan_out.is_long else diarization)
-        body = self._guarded(FINISH_JOB, job_id)
+            header.insert(0, _routed(self._signature(DIARIZE_JOB, job_id), is_long=fan_out.is_long))
+        body = self._finish(job_id, is_long=fan_out.is_long)
         self._send(chord(header, body, app=self._app) if header else body)
 
-    def send_finish(self, job_id: str) -> None:
-        self._send(self._guarded(FINISH_JOB, job_id))
+    def send_finish(self, job_id: str, *, is_long: bool = False) -> None:
+        self._send(self._finish(job_id, is_long=is_long))
+
+    def _finish(self, job_id: str, *, is_long: bool) -> Signature:
+        return _routed(self._guarded(FINISH_JOB, job_id), is_long=is_long)
 
     def _guarded(self, name: str, job_id: str, *arguments: int) -> Signature:
         """A task whose failure fails the job."""
@@ -192,3 +200,7 @@ class CeleryJobQueue:
             signature.apply_async()
         except (OperationalError, RedisError, OSError) as error:
             raise QueueUnavailable("The broker cannot be reached; the job will be sent when it is back.") from error
+
+
+def _routed(signature: Signature, *, is_long: bool) -> Signature:
+    return signature.set(queue=LONG) if is_long else signature

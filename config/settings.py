@@ -98,7 +98,7 @@ class QueueSettings(_Group):
     window: int = Field(
         0,
         ge=0,
-        description="Chunks of one job in the queue at a time. 0: one per process, one less for a long recording.",
+        description="Chunks of one job in the queue at a time. 0: one per process.",
     )
     tenant_jobs: int = Field(16, ge=1, description="Jobs of one tenant worked on at a time; further ones wait.")
 
@@ -108,10 +108,10 @@ class WorkerSettings(_Group):
 
     media: int = Field(1, ge=1, description="Processes that decode uploads and plan chunks.")
     transcribe: int = Field(2, ge=1, description="Processes that transcribe, one thread each.")
-    diarize: int = Field(1, ge=1, description="Processes that find who speaks when.")
+    diarize: int = Field(2, ge=1, description="Processes that listen to who speaks, one thread each.")
     default: int = Field(1, ge=1, description="Processes that join and clean up.")
     long: int = Field(
-        1, ge=1, description="Processes that decode and diarize long recordings, so that short ones need not wait."
+        1, ge=1, description="Processes that decode and join long recordings, so that short ones need not wait."
     )
     max_memory_mb: int = Field(
         4096, ge=256, description="A worker process that holds more is replaced after the work in its hands."
@@ -148,7 +148,7 @@ class ScriptedSettings(_Group):
 class ChunkSettings(_Group):
     """How recordings are cut."""
 
-    target_s: float = Field(60.0, gt=0, description="Length the planner aims at.")
+    target_s: float = Field(45.0, gt=0, description="Length the planner aims at.")
     max_s: float = Field(90.0, gt=0, description="Longest chunk.")
     overlap_s: float = Field(2.0, ge=0, description="Audio shared by neighbours where no silence is found.")
     min_silence_s: float = Field(0.2, gt=0, description="Shortest silence to cut in.")
@@ -161,7 +161,7 @@ class MediaSettings(_Group):
     max_duration_s: float = Field(24 * 3600.0, gt=0, description="Longest recording accepted, in seconds.")
     timeout_s: float = Field(3600.0, gt=0, description="Longest decoding may take, in seconds.")
     long_s: float = Field(
-        1800.0, gt=0, description="Recordings longer than this are decoded and diarized by the workers for long work."
+        1800.0, gt=0, description="Recordings longer than this are decoded and joined by the workers for long work."
     )
 
 

@@ -39,6 +39,11 @@ def plan(job_id: str) -> str:
     return f"{job_root(job_id)}/plan.json"
 
 
+def language(job_id: str) -> str:
+    """The code of the language the first chunk that was sure of one is in."""
+    return f"{job_root(job_id)}/language"
+
+
 def chunks_root(job_id: str) -> str:
     return f"{job_root(job_id)}/chunks"
 
@@ -49,6 +54,10 @@ def chunk_audio(job_id: str, index: int, audio_format: str) -> str:
 
 def chunk_result(job_id: str, index: int) -> str:
     return f"{chunks_root(job_id)}/{index:05d}.json"
+
+
+def chunk_voices(job_id: str, index: int) -> str:
+    return f"{chunks_root(job_id)}/{index:05d}.npz"
 
 
 def turns(job_id: str) -> str:

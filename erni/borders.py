@@ -60,6 +60,7 @@ def find_speakers(words: Sequence[Word], timeline: Timeline) -> list[str]:
     claims = _find_claims(words, timeline)
     costs: dict[str, float] = {}
     origins: list[dict[str, str]] = []
+    path: list[str] = []
     for index, word in enumerate(words):
         evidence = _evidence(word, timeline, claims.get(index))
         cheapest = min(costs, key=lambda speaker: costs[speaker], default="")
@@ -67,7 +68,12 @@ def find_speakers(words: Sequence[Word], timeline: Timeline) -> list[str]:
         stayed = {speaker: costs.get(speaker, math.inf) for speaker in evidence}
         origins.append({speaker: speaker if stayed[speaker] <= changed else cheapest for speaker in evidence})
         costs = {speaker: min(stayed[speaker], changed) + evidence[speaker] for speaker in evidence}
-    return _walk_back(min(costs, key=lambda speaker: costs[speaker], default=""), origins)
+        if len(costs) == 1:
+            # All sequences go through this speaker here, so what is best up to here is known.
+            [only] = costs
+            path += _walk_back(only, origins)
+            origins.clear()
+    return path + _walk_back(min(costs, key=lambda speaker: costs[speaker], default=""), origins)
 
 
 def _walk_back(speaker: str, origins: Sequence[dict[str, str]]) -> list[str]:

@@ -1,17 +1,21 @@
 """Model to stored JSON and back: the only place that knows how Erni writes down its own values.
 
 A document is ``{"kind": ..., "schema_version": ..., "body": ...}`` in compact UTF-8 JSON. Values that occur
-by the thousand (words, turns, spans) are rows, not objects: fewer bytes and less time. The stored form is
-Erni's own business; what callers receive is made by ``erni.exporting``. Knows no store.
+by the thousand (words, turns, spans) are rows, not objects: fewer bytes and less time. A transcript's segments stand
+on lines of their own, so that a day of speech is written and read line by line; it is one JSON document all the same.
+The stored form is Erni's own business; what callers receive is made by ``erni.exporting``. Knows no store.
 
 Every ``load_`` raises DocumentDamaged when the bytes are not such a document or a newer Erni wrote them.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from sys import intern
+from typing import IO, Any, Final, TypeVar
 
 from erni.errors import DocumentDamaged
 from erni.model import (
@@ -32,6 +36,7 @@ from erni.model import (
     Turn,
     Word,
 )
+from erni.packing import PackedWords, pack_segments, pack_words
 
 T = TypeVar("T")
 
@@ -41,7 +46,7 @@ SCHEMA_VERSIONS: Final = {
     "diarization": 1,
     "transcript": 1,
     "preparation": 1,
-    "outcome": 1,
+    "outcome": 2,
 }
 """Raise a number when an older Erni could no longer read what is written; teach ``load_`` the older form."""
 
@@ -62,6 +67,7 @@ def dump_recognition(recognition: Recognition) -> bytes:
         "engine": recognition.engine,
         "model": recognition.model,
         "language": recognition.language,
+        "language_confidence": recognition.language_confidence,
         "words": [_word_row(word) for word in recognition.words],
         "warnings": [_notice_row(notice) for notice in recognition.warnings],
         "engine_s": _to_ms(recognition.engine_s),
@@ -92,12 +98,20 @@ def load_diarization(content: bytes) -> Diarization:
 
 def dump_transcript(transcript: Transcript) -> bytes:
     """All times are kept to the millisecond."""
-    return _dump("transcript", _transcript_object(transcript))
+    document = io.BytesIO()
+    write_transcript(transcript, document)
+    return document.getvalue()
+
+
+def write_transcript(transcript: Transcript, file: IO[bytes]) -> None:
+    """Like ``dump_transcript``, line by line to a file opened for writing."""
+    file.writelines(_lines("transcript", _transcript_object(transcript), transcript.segments))
 
 
 def load_transcript(content: bytes) -> Transcript:
     """The joined transcript."""
-    return _load("transcript", content, _transcript)
+    frame, rows = _part(content)
+    return _load("transcript", frame, lambda body: _transcript(body, rows))
 
 
 def dump_preparation(preparation: Preparation) -> bytes:
@@ -111,9 +125,9 @@ def load_preparation(content: bytes) -> Preparation:
 
 
 def dump_outcome(outcome: Outcome) -> bytes:
-    """A whole job's answer."""
+    """Where a whole job's answer is."""
     body = {
-        "transcript": _transcript_object(outcome.transcript),
+        "job_id": outcome.job_id,
         "chunks_total": outcome.chunks_total,
         "engine_s": _to_ms(outcome.engine_s),
         "usd": outcome.usd,
@@ -127,10 +141,42 @@ def load_outcome(content: bytes) -> Outcome:
 
 
 def _dump(kind: str, body: dict[str, Any]) -> bytes:
-    document = {"kind": kind, "schema_version": SCHEMA_VERSIONS[kind], "body": body}
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _encode({"kind": kind, "schema_version": SCHEMA_VERSIONS[kind], "body": body})
+
+
+def _lines(kind: str, body: dict[str, Any], segments: Iterable[Segment]) -> Iterator[bytes]:
+    """A document with ``segments``, for which ``body`` holds an empty list behind everything else."""
+    head, _, tail = _dump(kind, body).rpartition(b"[]")
+    yield head + b"["
+    separator = b"\n"
+    for segment in segments:
+        yield separator + _encode(_segment_row(segment))
+        separator = b",\n"
+    yield b"\n]" + tail
+
+
+def _encode(value: object) -> bytes:
+    text = _to_json(value)
     # Half a surrogate pair in an engine's text is no character; it must not cost the whole document.
     return text.encode("utf-8", errors="replace")
+
+
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _part(content: bytes) -> tuple[bytes, Iterator[Any]]:
+    """A document without its segments, and the segments' rows. What an older Erni wrote, on one line, stays whole."""
+    first_end, last_start = content.find(b"\n"), content.rfind(b"\n")
+    if first_end < 0:
+        return content, iter(())
+    return content[:first_end] + content[last_start:], _rows(content, first_end + 1, last_start)
+
+
+def _rows(content: bytes, start: int, end: int) -> Iterator[Any]:
+    while start < end:
+        line_end = content.index(b"\n", start)
+        yield json.loads(content[start:line_end].removesuffix(b","))
+        start = line_end + 1
 
 
 def _load(kind: str, content: bytes, build: Callable[[Any], T]) -> T:
@@ -186,15 +232,17 @@ def _plan_object(plan: Plan) -> dict[str, Any]:
 def _transcript_object(transcript: Transcript) -> dict[str, Any]:
     return {
         "language": transcript.language,
-        "segments": [
-            [_to_ms(s.start_s), _to_ms(s.end_s), s.speaker, [_word_row(word) for word in s.words]]
-            for s in transcript.segments
-        ],
         "speakers": transcript.speakers,
         "coverage": _coverage_object(transcript.coverage),
         "engines": [[use.role, use.engine, use.model, use.grade] for use in transcript.engines],
         "warnings": [_notice_row(notice) for notice in transcript.warnings],
+        "segments": [],
     }
+
+
+def _segment_row(segment: Segment) -> list[Any]:
+    words = [_word_row(word) for word in segment.words]
+    return [_to_ms(segment.start_s), _to_ms(segment.end_s), segment.speaker, words]
 
 
 def _coverage_object(coverage: Coverage) -> dict[str, Any]:
@@ -208,8 +256,14 @@ def _coverage_object(coverage: Coverage) -> dict[str, Any]:
     }
 
 
-def _words(rows: Any) -> tuple[Word, ...]:
-    return tuple([Word(*row) for row in rows])
+def _words(rows: Any) -> PackedWords:
+    """One word said in many chunks is one string."""
+    return pack_words(Word(intern(row[0]), *row[1:]) for row in rows)
+
+
+def _segment(row: Any) -> Segment:
+    start_s, end_s, speaker, rows = row
+    return Segment(start_s, end_s, speaker, tuple([Word(*word) for word in rows]))
 
 
 def _spans(rows: Any) -> tuple[Span, ...]:
@@ -245,6 +299,8 @@ def _recognition(body: Any) -> Recognition:
         words=_words(body["words"]),
         warnings=_notices(body["warnings"]),
         engine_s=body["engine_s"],
+        # Absent in what the first Ernis wrote.
+        language_confidence=body.get("language_confidence"),
     )
 
 
@@ -270,12 +326,10 @@ def _coverage(body: Any) -> Coverage:
     )
 
 
-def _transcript(body: Any) -> Transcript:
+def _transcript(body: Any, rows: Iterable[Any]) -> Transcript:
     return Transcript(
         language=body["language"],
-        segments=tuple(
-            [Segment(start_s, end_s, speaker, _words(rows)) for start_s, end_s, speaker, rows in body["segments"]]
-        ),
+        segments=pack_segments(map(_segment, chain(body["segments"], rows))),
         speakers=tuple(body["speakers"]),
         coverage=_coverage(body["coverage"]),
         engines=tuple([EngineUse(*row) for row in body["engines"]]),
@@ -284,4 +338,4 @@ def _transcript(body: Any) -> Transcript:
 
 
 def _outcome(body: Any) -> Outcome:
-    return Outcome(_transcript(body["transcript"]), body["chunks_total"], body["engine_s"], body["usd"])
+    return Outcome(body["job_id"], body["chunks_total"], body["engine_s"], body["usd"])

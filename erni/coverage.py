@@ -11,10 +11,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from heapq import merge
+from itertools import chain, compress, groupby
 from typing import Final
 
 from erni.model import Coverage, Gap, Notice, Plan, Seam, Span, Word
+from erni.packing import PackedWords, pack_words
 from erni.seams import normalise
 
 _NEAR_SPEECH_S: Final = 0.5
@@ -50,41 +52,41 @@ class _Repetition:
         return self.first + self.size * self.times
 
 
-def drop_invented(words: Sequence[Word], speech: Sequence[Span]) -> tuple[tuple[Word, ...], tuple[Notice, ...]]:
+def drop_invented(words: Sequence[Word], speech: Sequence[Span]) -> tuple[PackedWords, tuple[Notice, ...]]:
     """Drop phrases none of whose words comes near ``speech`` (sorted, disjoint); one notice per place."""
-    kept: list[Word] = []
+    is_kept = bytearray()
     notices: list[Notice] = []
     starts = [span.start_s for span in speech]
     phrases = _split_at_breaks(words)
     for is_spoken, group in groupby(phrases, lambda phrase: _is_spoken(phrase, speech, starts)):
-        together = [word for phrase in group for word in phrase]
         if is_spoken:
-            kept += together
+            is_kept += b"\x01" * sum(map(len, group))
         else:
+            together = [*chain.from_iterable(group)]
+            is_kept += bytes(len(together))
             span = _span(together)
             message = (
                 f"Text on silence was removed: {_count(together)} between "
                 f"{span.start_s:.1f} s and {span.end_s:.1f} s, where nobody speaks."
             )
             notices.append(Notice("text_on_silence", message, span))
-    return tuple(kept), tuple(notices)
+    return _keep(words, is_kept), tuple(notices)
 
 
-def drop_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Notice, ...]]:
+def drop_loops(words: Sequence[Word]) -> tuple[PackedWords, tuple[Notice, ...]]:
     """Reduce a phrase repeated faster than anyone can speak to its first utterance.
 
     Repetition that can be spoken ("no no no no", laughter) stays. A notice tells of each removal, and of each
     phrase repeated so often that it may be a loop although its pace is human.
     """
-    kept: list[Word] = []
+    is_kept = bytearray(b"\x01") * len(words)
     notices: list[Notice] = []
-    done = 0
-    for found in _find_repetitions([normalise(word.text) for word in words]):
+    forms = {text: normalise(text) for text in {word.text for word in words}}
+    for found in _find_repetitions([forms[word.text] for word in words]):
         repeated = words[found.first : found.behind]
         if _is_too_fast(repeated):
-            kept += words[done : found.first + found.size]
-            done = found.behind
             surplus = repeated[found.size :]
+            is_kept[found.first + found.size : found.behind] = bytes(len(surplus))
             message = (
                 f"A repetition was removed: {_count(surplus)}, one phrase {found.times} times "
                 f"faster than anyone can speak."
@@ -93,8 +95,12 @@ def drop_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Notice, .
         elif found.times >= _SUSPECT_TIMES:
             message = f"One phrase is repeated {found.times} times; it may not have been said so often."
             notices.append(Notice("repetition_suspected", message, _span(repeated)))
-    kept += words[done:]
-    return tuple(kept), tuple(notices)
+    return _keep(words, is_kept), tuple(notices)
+
+
+def _keep(words: Sequence[Word], is_kept: bytearray) -> PackedWords:
+    """The words with a 1 at their place in ``is_kept``; nearly always that is all of them."""
+    return pack_words(words if all(is_kept) else compress(words, is_kept))
 
 
 def find_lost_speech(words: Sequence[Word], speech: Sequence[Span], gaps: Sequence[Gap]) -> tuple[Notice, ...]:
@@ -104,7 +110,9 @@ def find_lost_speech(words: Sequence[Word], speech: Sequence[Span], gaps: Sequen
     if not speech:
         return (Notice("no_speech", "No speech was found in this recording."),)
     written = (Span(word.start_s, min(word.end_s, word.start_s + _LONGEST_WORD_S)) for word in words)
-    accounted = _union([*written, *(gap.span for gap in gaps)])
+    missing = sorted((gap.span for gap in gaps), key=_start_s)
+    # A hole too short for a notice need not be known; thus what is written is a few spans, not one for each word.
+    accounted = _union(merge(written, missing, key=_start_s), pause_s=_LOST_SPEECH_S)
     stretches = _subtract(_union(speech, pause_s=_SPEECH_PAUSE_S), accounted)
     return tuple(
         Notice(
@@ -120,7 +128,7 @@ def find_lost_speech(words: Sequence[Word], speech: Sequence[Span], gaps: Sequen
 
 def measure_coverage(plan: Plan, words: Sequence[Word], gaps: Sequence[Gap], seams: Sequence[Seam]) -> Coverage:
     """How much of the speech was transcribed: all of it but what lies in the gaps."""
-    covered = _subtract(plan.speech, _union(gap.span for gap in gaps))
+    covered = _subtract(plan.speech, _union(sorted((gap.span for gap in gaps), key=_start_s)))
     return Coverage(
         duration_s=plan.duration_s,
         speech_s=plan.speech_s,
@@ -131,15 +139,16 @@ def measure_coverage(plan: Plan, words: Sequence[Word], gaps: Sequence[Gap], sea
     )
 
 
-def _split_at_breaks(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+def _split_at_breaks(words: Iterable[Word]) -> Iterator[Sequence[Word]]:
     """Words that hang together, phrase by phrase."""
-    first = 0
-    for index, (word, following) in enumerate(pairwise(words), start=1):
-        if following.start_s - word.end_s >= _BREAK_S:
-            yield words[first:index]
-            first = index
-    if words:
-        yield words[first:]
+    phrase: list[Word] = []
+    for word in words:
+        if phrase and word.start_s - phrase[-1].end_s >= _BREAK_S:
+            yield phrase
+            phrase = []
+        phrase.append(word)
+    if phrase:
+        yield phrase
 
 
 def _is_spoken(phrase: Sequence[Word], speech: Sequence[Span], starts: Sequence[float]) -> bool:
@@ -180,10 +189,10 @@ def _is_too_fast(words: Sequence[Word]) -> bool:
 
 
 def _union(spans: Iterable[Span], *, pause_s: float = 0.0) -> list[Span]:
-    """The same time as sorted, disjoint spans; pauses up to ``pause_s`` are filled."""
+    """The same time as disjoint spans, from spans sorted by start; pauses shorter than ``pause_s`` are filled."""
     union: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.start_s):
-        if union and span.start_s <= union[-1].end_s + pause_s:
+    for span in spans:
+        if union and (span.start_s <= union[-1].end_s or span.start_s < union[-1].end_s + pause_s):
             union[-1] = Span(union[-1].start_s, max(union[-1].end_s, span.end_s))
         else:
             union.append(span)
@@ -204,6 +213,10 @@ def _subtract(spans: Sequence[Span], taken: Sequence[Span]) -> Iterator[Span]:
             start_s = max(start_s, hole.end_s)
         if start_s < span.end_s:
             yield Span(start_s, span.end_s)
+
+
+def _start_s(span: Span) -> float:
+    return span.start_s
 
 
 def _span(words: Sequence[Word]) -> Span:

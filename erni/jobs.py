@@ -123,6 +123,7 @@ class StepKind(StrEnum):
 
     PREPARE = "prepare"
     TRANSCRIBE = "transcribe"
+    EMBED = "embed"
     DIARIZE = "diarize"
     JOIN = "join"
 
@@ -131,7 +132,7 @@ StepStatus = Literal["running", "ok", "gap", "failed", "cancelled"]
 
 
 class Piece(NamedTuple):
-    """Names a piece of work of a job: ``part`` is the chunk's index for transcription, 0 otherwise."""
+    """Names a piece of work of a job: ``part`` is the chunk's index where chunks are worked on, 0 otherwise."""
 
     kind: StepKind
     part: int = 0

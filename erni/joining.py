@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
 from erni.coverage import drop_invented, drop_loops, find_lost_speech, measure_coverage
+from erni.languages import HeardLanguage, decide_language
 from erni.model import (
     Chunk,
     Diarization,
@@ -30,6 +30,7 @@ from erni.model import (
     Transcript,
     Word,
 )
+from erni.packing import PackedWords, pack_words
 from erni.seams import SharedAudio, merge_words
 from erni.segmenting import split_segments
 from erni.speakers import assign_speakers, number_speakers
@@ -58,7 +59,7 @@ class JoinInput:
 class Stitched:
     """The words of all chunks in order of their start, and how the chunks were joined."""
 
-    words: tuple[Word, ...]
+    words: PackedWords
     seams: tuple[Seam, ...]
 
 
@@ -74,9 +75,10 @@ def join_transcript(inputs: JoinInput) -> Transcript:
     if inputs.diarization is not None:
         words, speakers = number_speakers(assign_speakers(words, inputs.diarization.turns, inputs.strategy))
         mute = _check_speakers(words, speakers)
-    notices = chain(inputs.notices, _engine_warnings(plan, inputs.recognitions), invented, loops, lost, mute)
+    language, mixed = decide_language(list(_heard_languages(plan, inputs.recognitions)))
+    notices = chain(inputs.notices, _engine_warnings(plan, inputs.recognitions), mixed, invented, loops, lost, mute)
     return Transcript(
-        language=_main_language(inputs.recognitions.values()),
+        language=language,
         segments=split_segments(words),
         speakers=speakers,
         coverage=measure_coverage(plan, words, inputs.gaps, stitched.seams),
@@ -92,21 +94,26 @@ def stitch(plan: Plan, recognitions: Mapping[int, Recognition]) -> Stitched:
     words both sides heard are kept once (``erni.seams``). A chunk without a recognition is a gap: its
     neighbours keep all they heard, also in the audio they shared with it, and no seam is recorded.
     """
-    words: list[Word] = []
     seams: list[Seam] = []
+    words = pack_words(_in_order(_merged_words(plan, recognitions, seams)))
+    return Stitched(words, tuple(seams))
+
+
+def _merged_words(plan: Plan, recognitions: Mapping[int, Recognition], seams: list[Seam]) -> Iterator[Word]:
+    """Chunk by chunk, each held back until it is clear what of it the next one heard too; appends to ``seams``."""
+    held: list[Word] = []
     previous: Chunk | None = None
     for chunk in plan.chunks:
         recognition = recognitions.get(chunk.index)
         if recognition is None:
             previous = None
             continue
-        placed = place_words(chunk, recognition.words)
-        if previous is None:
-            words += placed
-        else:
-            seams.append(_append(words, placed, previous, chunk))
-        previous = chunk
-    return Stitched(tuple(_in_order(words)), tuple(seams))
+        placed = list(place_words(chunk, recognition.words))
+        if previous is not None:
+            seams.append(_merge(held, placed, previous, chunk))
+        yield from held
+        held, previous = placed, chunk
+    yield from held
 
 
 def place_words(chunk: Chunk, words: Sequence[Word]) -> tuple[Word, ...]:
@@ -153,24 +160,23 @@ def _longest_run_in_order(values: Sequence[float]) -> set[int]:
     return run
 
 
-def _append(words: list[Word], placed: Sequence[Word], previous: Chunk, chunk: Chunk) -> Seam:
-    """Append a chunk's words to those before it, merged where the audio overlaps; returns the seam."""
+def _merge(left: list[Word], right: list[Word], previous: Chunk, chunk: Chunk) -> Seam:
+    """Merge two neighbours' words in place where their audio overlaps: what both have moves to the right one."""
     cut_s = previous.own.end_s
     shared = SharedAudio(Span(chunk.audio.start_s, previous.audio.end_s), cut_s)
     if not previous.overlaps_next or shared.span.duration_s <= 0:
-        words += placed
         return Seam(cut_s, "silence")
-    first = len(words)
-    while first and shared.holds(words[first - 1]):
+    first = len(left)
+    while first and shared.holds(left[first - 1]):
         first -= 1
-    behind = next((i for i, word in enumerate(placed) if not shared.holds(word)), len(placed))
-    merged = merge_words(words[first:], placed[:behind], shared)
-    words[first:] = merged.words
-    words += placed[behind:]
+    behind = next((i for i, word in enumerate(right) if not shared.holds(word)), len(right))
+    merged = merge_words(left[first:], right[:behind], shared)
+    right[:behind] = merged.words
+    del left[first:]
     return Seam(cut_s, "overlap", merged.matched, merged.dropped)
 
 
-def _in_order(words: Sequence[Word]) -> Iterator[Word]:
+def _in_order(words: Iterable[Word]) -> Iterator[Word]:
     """The same words with starts that never go back: two sides of a seam may differ by a few hundredths."""
     start_s = -math.inf
     for word in words:
@@ -198,10 +204,8 @@ def _check_speakers(words: Sequence[Word], speakers: Sequence[str]) -> tuple[Not
     return (Notice("no_speakers_found", "The diarizer found no speaker turns; words carry no speaker."),)
 
 
-def _main_language(recognitions: Iterable[Recognition]) -> str | None:
-    """The language of most words: one foreign greeting or silent chunk does not decide for the file."""
-    words_by_language: Counter[str] = Counter()
-    for recognition in recognitions:
-        if recognition.language is not None:
-            words_by_language[recognition.language] += len(recognition.words)
-    return max(words_by_language, key=lambda language: words_by_language[language], default=None)
+def _heard_languages(plan: Plan, recognitions: Mapping[int, Recognition]) -> Iterator[HeardLanguage]:
+    for chunk in plan.chunks:
+        heard = recognitions.get(chunk.index)
+        if heard is not None and heard.language is not None:
+            yield HeardLanguage(chunk.own, heard.language, heard.language_confidence, len(heard.words))

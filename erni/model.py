@@ -5,6 +5,8 @@ Times are float seconds from the start of the recording. Every span is half-open
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,17 +116,31 @@ class Plan:
     def speech_s(self) -> float:
         return sum(span.duration_s for span in self.speech)
 
+    def speech_in(self, chunk: Chunk) -> tuple[Span, ...]:
+        """The speech that is a chunk's own."""
+        own = chunk.own
+        first = bisect_right(self.speech, own.start_s, key=lambda span: span.end_s)
+        last = bisect_left(self.speech, own.end_s, key=lambda span: span.start_s)
+        return tuple(
+            Span(max(span.start_s, own.start_s), min(span.end_s, own.end_s)) for span in self.speech[first:last]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What a transcriber heard in one chunk; times count from the start of the chunk's audio."""
+    """What a transcriber heard in one chunk; times count from the start of the chunk's audio.
+
+    ``language_confidence`` is the probability (0-1) of a language the engine found out itself, ``None`` where it was
+    told or gives no number.
+    """
 
     engine: str
     model: str
     language: str | None
-    words: tuple[Word, ...]
+    words: Sequence[Word]
     warnings: tuple[Notice, ...] = ()
     engine_s: float = 0.0
+    language_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +225,7 @@ class Transcript:
     """The whole: what was said, by whom, when, and how much of it is accounted for."""
 
     language: str | None
-    segments: tuple[Segment, ...]
+    segments: Sequence[Segment]
     speakers: tuple[str, ...]
     coverage: Coverage
     engines: tuple[EngineUse, ...] = ()
@@ -234,9 +250,9 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished job's answer for another one that asks the same, and what making it anew would cost."""
+    """Which job has the answer for another one that asks the same, and what making it anew would cost."""
 
-    transcript: Transcript
+    job_id: str
     chunks_total: int
     engine_s: float
     usd: float

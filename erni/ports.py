@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step
+from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step, StepKind
 from erni.keys import ApiKey
 from erni.model import Diarization, Recognition, Span
+from erni.voices import Voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class DiarizerCapabilities:
 class TranscriptionRequest:
     """One chunk to transcribe. ``checkpoint`` is called between pieces of work and raises to stop it.
 
-    ``key`` names the work by its content: equal for every attempt at it, so that a service can tell a repetition.
+    Without a ``language`` the engine finds it out; where it is not sure, ``likely_language`` counts: the one other
+    chunks of the recording are in. ``key`` names the work by its content: equal for every attempt at it, so that a
+    service can tell a repetition.
     """
 
     audio: Path
@@ -60,6 +63,7 @@ class TranscriptionRequest:
     prompt: str | None
     checkpoint: Callable[[], None]
     key: str = ""
+    likely_language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,28 @@ class DiarizationRequest:
     max_speakers: int | None
     checkpoint: Callable[[], None]
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """A chunk's audio (16 kHz mono), which begins at ``offset_s`` of the recording. ``speech`` is what of it is the
+    chunk's own speech, on the recording's clock.
+    """
+
+    audio: Path
+    offset_s: float
+    speech: Sequence[Span]
+    checkpoint: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusteringRequest:
+    """The voices of a whole recording, to be told apart; an exact count wins over the bounds."""
+
+    voices: Voices
+    num_speakers: int | None
+    min_speakers: int | None
+    max_speakers: int | None
 
 
 class Transcriber(Protocol):
@@ -94,13 +120,18 @@ class Transcriber(Protocol):
 
 
 class Diarizer(Protocol):
-    """Finds who speaks when."""
+    """Finds who speaks when, in one of the two ways below."""
 
     @property
     def capabilities(self) -> DiarizerCapabilities: ...
 
     def load(self) -> None:
-        """Load what the first call would load. May run twice."""
+        """Load what the first call for audio would load. May run twice."""
+
+
+@runtime_checkable
+class WholeDiarizer(Diarizer, Protocol):
+    """Wants the recording in one piece."""
 
     def diarize(self, request: DiarizationRequest) -> Diarization:
         """Turns with times from the start of the recording; speakers under the engine's own labels.
@@ -108,6 +139,29 @@ class Diarizer(Protocol):
         Raises:
             EngineError: as for a transcriber.
             JobStopped: the checkpoint said so.
+        """
+
+
+@runtime_checkable
+class ChunkedDiarizer(Diarizer, Protocol):
+    """Listens to each chunk by itself, beside its transcription, and tells the voices apart when all were heard."""
+
+    def embed(self, request: EmbeddingRequest) -> Voices:
+        """How the voices of one chunk sound.
+
+        Raises:
+            EngineError: as for a transcriber.
+            JobStopped: the checkpoint said so.
+        """
+
+    def load_clustering(self) -> None:
+        """Load what the first ``cluster`` would load. May run twice, and in a process that never embeds."""
+
+    def cluster(self, request: ClusteringRequest) -> Diarization:
+        """Turns as from a ``WholeDiarizer``. Needs no audio and no model.
+
+        Raises:
+            EngineError: the voices cannot be told apart.
         """
 
 
@@ -289,16 +343,33 @@ class Flights(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FanOut:
-    """A job's pieces to send: one lane per first chunk, each going on by ``stride`` to the job's end.
+class Lane:
+    """A message for work of this ``kind`` on ``chunk``, which goes on with those that wait (``WaitingChunks``)."""
 
-    With ``is_long`` the diarization goes to the queue of long work.
+    kind: StepKind
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """A job's pieces to send. With ``diarize`` the whole recording is a piece as well.
+
+    With ``is_long`` that piece, and the join, go to the queue of long work.
     """
 
-    first_chunks: tuple[int, ...]
-    stride: int
-    diarize: bool
+    lanes: tuple[Lane, ...]
+    diarize: bool = False
     is_long: bool = False
+
+
+class WaitingChunks(Protocol):
+    """The chunks of a job that no lane has taken yet. Every method may raise QueueUnavailable."""
+
+    def put(self, job_id: str, kind: StepKind, chunks: Sequence[int]) -> None:
+        """Have these wait, in this order, and no others."""
+
+    def take(self, job_id: str, kind: StepKind) -> int | None:
+        """The next one, which nobody else gets; ``None`` when none is left or known."""
 
 
 class JobQueue(Protocol):
@@ -310,7 +381,7 @@ class JobQueue(Protocol):
     def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
         """One flat chord: the lanes, the diarization beside them, then finish. Raises QueueUnavailable."""
 
-    def send_finish(self, job_id: str) -> None:
+    def send_finish(self, job_id: str, *, is_long: bool = False) -> None:
         """Raises QueueUnavailable."""
 
 
@@ -320,5 +391,5 @@ class QueueWatch(Protocol):
     def jobs_in_queue(self) -> set[str]:
         """Ids of jobs that some message, waiting or held by a worker, refers to. Raises QueueUnavailable."""
 
-    def count_transcribers(self) -> int:
-        """Processes of living workers that take chunks, 0 when none is known. Never raises."""
+    def count_processes(self, kind: StepKind) -> int:
+        """Processes of living workers that take this kind of piece, 0 when none is known. Never raises."""

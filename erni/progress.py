@@ -13,7 +13,8 @@ from erni.jobs import Job, JobStatus, Step, StepKind
 PREPARED_FRACTION: Final = 0.1
 PROCESSED_FRACTION: Final = 0.95
 _DIARIZE_SHARE: Final = 0.4
-"""Of the work between prepared and processed; transcription has the rest. Measured on local engines."""
+"""Of the work between prepared and processed, where there is a diarizer; transcription has the rest. Measured on local
+engines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Reuse:
 
     prepare: int = 0
     transcribe: int = 0
+    embed: int = 0
     diarize: int = 0
     job: int = 0
     engine_s: float = 0.0
@@ -60,10 +62,10 @@ def describe_progress(job: Job, steps: Sequence[Step], now: datetime) -> Progres
     chunks = [step for step in steps if step.kind is StepKind.TRANSCRIBE]
     done = sum(step.is_over for step in chunks)
     total = job.chunks_total or 0
-    diarized = any(step.kind is StepKind.DIARIZE and step.is_over for step in steps)
+    diarized = _diarized_share(steps, total)
     return Progress(
         stage=_stage(job, done < total),
-        fraction=_fraction(job, done, diarized=diarized),
+        fraction=_fraction(job, done, diarized),
         chunks_total=total,
         chunks_done=done,
         timings=_timings(job, steps, now),
@@ -80,7 +82,15 @@ def _stage(job: Job, chunks_remain: bool) -> str | None:  # noqa: FBT001  # priv
     return {JobStatus.QUEUED: "queue", JobStatus.PREPARING: "prepare", JobStatus.JOINING: "join"}[job.status]
 
 
-def _fraction(job: Job, done: int, *, diarized: bool) -> float:
+def _diarized_share(steps: Sequence[Step], chunks_total: int) -> float:
+    """Of the diarization: all of it, or the chunks whose voices were heard."""
+    if any(step.kind is StepKind.DIARIZE and step.is_over for step in steps):
+        return 1.0
+    heard = sum(step.kind is StepKind.EMBED and step.is_over for step in steps)
+    return heard / chunks_total if chunks_total else 0.0
+
+
+def _fraction(job: Job, done: int, diarized: float) -> float:
     if job.status.is_over:
         return 1.0
     if job.status is JobStatus.JOINING:
@@ -110,6 +120,7 @@ def _reused(steps: Sequence[Step]) -> Reuse:
     return Reuse(
         prepare=counts[StepKind.PREPARE],
         transcribe=counts[StepKind.TRANSCRIBE],
+        embed=counts[StepKind.EMBED],
         diarize=counts[StepKind.DIARIZE],
         job=counts[StepKind.JOIN],
         engine_s=round(sum(saved.engine_s for saved in savings), 3),

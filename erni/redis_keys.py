@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from erni.jobs import StepKind
+
 CACHE_PREFIX: Final = "erni:cache:"
 FLIGHT_PREFIX: Final = "erni:flight:"
 JOB_ENTRIES_PREFIX: Final = "erni:cache-of-job:"
@@ -11,6 +13,7 @@ JOB_ENTRIES_PREFIX: Final = "erni:cache-of-job:"
 CACHE_SUMS: Final = "erni:meter:cache"
 """Hash: sums over cache look-ups, fields ``hits|<stage>``, ``misses|``, ``bytes|``, ``saved_s|``, ``saved_usd|``."""
 
+WAITING_CHUNKS_PREFIX: Final = "erni:waiting-chunks:"
 WORKER_BEACON_PREFIX: Final = "erni:worker:"
 
 WORKERS: Final = "erni:workers"
@@ -42,6 +45,11 @@ def job_entries(job_id: str) -> str:
 def flight(key: str) -> str:
     """Held by whoever does this piece of work; the value tells holders apart."""
     return f"{FLIGHT_PREFIX}{key}"
+
+
+def waiting_chunks(job_id: str, kind: StepKind) -> str:
+    """List of the chunks of a job that no lane has taken yet for this kind of work; the next one first."""
+    return f"{WAITING_CHUNKS_PREFIX}{job_id}:{kind}"
 
 
 def worker_beacon(node: str) -> str:

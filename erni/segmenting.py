@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from erni.model import Segment, Word
+from erni.packing import PackedSegments, pack_words
 
 PAUSE_S: Final = 1.5
 """A pause this long starts a new line."""
@@ -26,23 +27,28 @@ def ends_sentence(text: str) -> bool:
     return text.rstrip(_CLOSING_MARKS).endswith(_SENTENCE_ENDS)
 
 
-def split_segments(words: Sequence[Word]) -> tuple[Segment, ...]:
+def split_segments(words: Sequence[Word]) -> Sequence[Segment]:
     """Lines of one speaker each: a new one at a change of speaker, a long pause, and where a line gets long.
 
     Every word is in exactly one segment, in order; no segment is empty.
     """
-    segments: list[Segment] = []
+    segments = PackedSegments(pack_words(words))
+    for segment in _split(segments.words):
+        segments.add(segment)
+    return segments
+
+
+def _split(words: Iterable[Word]) -> Iterator[Segment]:
     line: list[Word] = []
     chars = 0
     for word in words:
         if line and _starts_line(line, chars, word):
-            segments.append(_segment(line))
+            yield _segment(line)
             line, chars = [], 0
         line.append(word)
         chars += len(word.text) + 1
     if line:
-        segments.append(_segment(line))
-    return tuple(segments)
+        yield _segment(line)
 
 
 def _starts_line(line: Sequence[Word], chars: int, word: Word) -> bool:

@@ -20,6 +20,7 @@ from erni.ports import (
     StageCache,
     StageMeter,
     Transcriber,
+    WaitingChunks,
 )
 
 
@@ -75,6 +76,7 @@ class Services:
     queue_watch: QueueWatch
     cache: StageCache
     flights: Flights
+    waiting_chunks: WaitingChunks
     meter: StageMeter
     transcribers: Mapping[str, Transcriber]
     diarizers: Mapping[str, Diarizer]

@@ -19,12 +19,12 @@ speaker.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
 from erni.borders import find_speakers
 from erni.model import JoinStrategy, Turn, Word
+from erni.packing import PackedWords, pack_words, with_speakers
 from erni.segmenting import ends_sentence
 from erni.timeline import Timeline
 
@@ -34,25 +34,23 @@ _PHRASE_PAUSE_S: Final = 0.5
 """A pause this long ends a phrase for ``majority``."""
 
 
-def assign_speakers(
-    words: Sequence[Word], turns: Sequence[Turn], strategy: JoinStrategy = "boundary"
-) -> tuple[Word, ...]:
+def assign_speakers(words: Sequence[Word], turns: Sequence[Turn], strategy: JoinStrategy = "boundary") -> PackedWords:
     """The same words, each with the diarizer's label of its speaker; unchanged where there are no turns."""
     timeline = Timeline(turns)
     if not timeline.starts or not words:
-        return tuple(words)
-    speakers = _STRATEGIES[strategy](words, timeline)
-    return tuple(replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True))
+        return pack_words(words)
+    return with_speakers(words, _STRATEGIES[strategy](words, timeline))
 
 
-def number_speakers(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+def number_speakers(words: Sequence[Word]) -> tuple[PackedWords, tuple[str, ...]]:
     """Rename speakers by first appearance, ``speaker_1``, ``speaker_2`` ...; returns the words and the new
     names.
     """
-    labels = dict.fromkeys(word.speaker for word in words if word.speaker is not None)
+    packed = pack_words(words)
+    labels = dict.fromkeys(label for label in packed.speakers if label is not None)
     names = {label: f"speaker_{number}" for number, label in enumerate(labels, start=1)}
-    renamed = (replace(word, speaker=names[word.speaker]) if word.speaker else word for word in words)
-    return tuple(renamed), tuple(names.values())
+    renamed = [names[label] if label is not None else None for label in packed.speakers]
+    return with_speakers(packed, renamed), tuple(names.values())
 
 
 def _by_overlap(words: Sequence[Word], timeline: Timeline) -> list[str]:

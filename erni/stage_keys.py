@@ -16,9 +16,9 @@ from erni.jobs import Job
 from erni.model import Chunk, Plan
 from erni.ports import DiarizerCapabilities, TranscriberCapabilities
 
-Stage = Literal["prepare", "transcribe", "diarize", "job"]
+Stage = Literal["prepare", "transcribe", "embed", "diarize", "job"]
 
-STAGE_VERSIONS: Final[dict[Stage, int]] = {"prepare": 1, "transcribe": 1, "diarize": 1, "job": 1}
+STAGE_VERSIONS: Final[dict[Stage, int]] = {"prepare": 1, "transcribe": 1, "embed": 1, "diarize": 2, "job": 2}
 """Raise a number when a stage would answer otherwise than before: its old results are then not found any more."""
 
 
@@ -65,13 +65,25 @@ class StageKeys:
             prompt=options.prompt,
         )
 
-    def diarize(self, plan: Plan, engine: DiarizerCapabilities) -> StageKey:
-        """The whole recording by one engine."""
+    def embed(self, plan: Plan, chunk: Chunk, engine: DiarizerCapabilities) -> StageKey:
+        """The voices of one chunk by one engine; how many speakers are asked for does not matter to them."""
+        offset_s = chunk.audio.start_s
+        return self._key(
+            "embed",
+            chunk.digest or f"{self._job.source_digest}:{offset_s}:{chunk.audio.end_s}",
+            engine=[engine.engine, engine.model, engine.fingerprint],
+            offset_s=offset_s,
+            speech=[(span.start_s, span.end_s) for span in plan.speech_in(chunk)],
+        )
+
+    def diarize(self, plan: Plan, engine: DiarizerCapabilities, *, by_chunk: bool) -> StageKey:
+        """The whole recording by one engine. Where it works ``by_chunk``, the cuts matter."""
         options = self._job.options
         return self._key(
             "diarize",
             plan.audio_digest or self._job.source_digest,
             engine=[engine.engine, engine.model, engine.fingerprint],
+            cuts=[chunk.own.end_s for chunk in plan.chunks] if by_chunk else None,
             speakers=[options.num_speakers, options.min_speakers, options.max_speakers],
         )
 

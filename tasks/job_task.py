@@ -5,18 +5,18 @@ does next. Decides nothing itself: whether and when work is tried again stands i
 from __future__ import annotations
 
 import random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
-from celery.exceptions import CeleryError, Reject
+from celery.exceptions import CeleryError, Reject, Retry
 
 from erni.errors import ErniError, Interruption, JobStopped, WorkHandedBack
 from erni.jobs import JobFailure, Piece, StepKind
 from erni.steps.ending import fail_job
-from erni.steps.recognising import give_up_hung_engine, give_up_piece, next_chunk
 from erni.steps.running import StepFailed
+from erni.steps.working import give_up_hung_engine, give_up_piece, next_chunk
 from tasks.app import current_services
 
 log = structlog.get_logger(__name__)
@@ -47,9 +47,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types
         except ErniError as error:
             if not error.retryable:
                 return self.give_up(JobFailure(error.code, error.message), job_id, *arguments)
-            log.warning("task_postponed", code=error.code)
-            pause_s = random.uniform(*OUTAGE_PAUSE_S)  # noqa: S311  # spreads attempts, guards nothing
-            raise self.retry(countdown=pause_s) from error
+            raise self.come_back(error) from error
         except SoftTimeLimitExceeded:
             return self.run_out_of_time(job_id, *arguments)
         except CeleryError:
@@ -57,6 +55,12 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types
         except Exception:  # the net: a bug ends as a clear state, not as a lost job
             log.exception("task_crashed")
             return self.give_up(INTERNAL, job_id, *arguments)
+
+    def come_back(self, error: ErniError) -> Retry:
+        """The outage's pause, and then the same task again."""
+        log.warning("task_postponed", code=error.code)
+        pause_s = random.uniform(*OUTAGE_PAUSE_S)  # noqa: S311  # spreads attempts, guards nothing
+        return cast("Retry", self.retry(countdown=pause_s, throw=False))
 
     def answer_interruption(self, interruption: Interruption) -> str:
         """A stopped job's piece is over; work handed back goes to another worker at once, all else comes back."""
@@ -100,14 +104,18 @@ class PieceTask(JobTask):
 
 
 class LaneTask(PieceTask):
-    """A piece that, when it is over, goes to the queue's end for the next of its lane: ``(job_id, chunk, stride)``."""
+    """A piece that, when it is over, goes to the queue's end for the next chunk that waits: ``(job_id, chunk)``."""
 
     abstract = True
 
     def work(self, job_id: str, *arguments: Any) -> Any:
         status = super().work(job_id, *arguments)
-        chunk, stride = (int(number) for number in arguments)
-        following = None if status == "cancelled" else next_chunk(current_services(), job_id, chunk, stride)
+        if status == "cancelled":
+            return status
+        try:
+            following = next_chunk(current_services(), job_id, self.kind)
+        except ErniError as error:
+            raise self.come_back(error) from error
         if following is None:
             return status
-        raise self.retry(args=(job_id, following, stride), countdown=0)
+        raise self.retry(args=(job_id, following), countdown=0)

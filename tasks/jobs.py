@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import structlog
 
-from config.queue import DIARIZE_JOB, FAIL_JOB, FINISH_JOB, PREPARE_JOB, TRANSCRIBE_CHUNK
+from config.queue import DIARIZE_JOB, EMBED_CHUNK, FAIL_JOB, FINISH_JOB, PREPARE_JOB, TRANSCRIBE_CHUNK
 from erni.errors import JobNotFound
 from erni.jobs import JobStatus, StepKind
-from erni.steps import ending, finishing, preparing, recognising
+from erni.steps import diarizing, ending, finishing, preparing, recognising
+from erni.steps.working import PieceStatus
 from tasks.app import celery_app, current_services
 from tasks.job_task import INTERNAL, JobTask, LaneTask, PieceTask
 
@@ -20,13 +21,18 @@ def prepare_job(job_id: str, is_long: int = 0) -> None:
 
 
 @celery_app.task(name=TRANSCRIBE_CHUNK, base=LaneTask, kind=StepKind.TRANSCRIBE)
-def transcribe_chunk(job_id: str, index: int, stride: int) -> recognising.PieceStatus:  # noqa: ARG001  # the lane's
+def transcribe_chunk(job_id: str, index: int, *_: int) -> PieceStatus:  # A release before this one sent a stride.
     return recognising.transcribe_chunk(current_services(), job_id, index)
 
 
+@celery_app.task(name=EMBED_CHUNK, base=LaneTask, kind=StepKind.EMBED)
+def embed_chunk(job_id: str, index: int) -> PieceStatus:
+    return diarizing.embed_chunk(current_services(), job_id, index)
+
+
 @celery_app.task(name=DIARIZE_JOB, base=PieceTask, kind=StepKind.DIARIZE)
-def diarize_job(job_id: str) -> recognising.PieceStatus:
-    return recognising.diarize_job(current_services(), job_id)
+def diarize_job(job_id: str) -> PieceStatus:
+    return diarizing.diarize_job(current_services(), job_id)
 
 
 @celery_app.task(name=FINISH_JOB, base=JobTask, ignore_result=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
+import tempfile
 from functools import partial
+from http import HTTPStatus
 from pathlib import PurePath
-from typing import Final
+from typing import IO, Final
 
 from flask import Blueprint, Response, jsonify, request, send_file
 from werkzeug.exceptions import NotAcceptable
@@ -17,7 +18,15 @@ from api.runtime import current_runtime
 from api.schemas import describe_job, describe_removal, summarise_job
 from api.uploads import clean_filename, receive_upload
 from erni import blob_paths, codec
-from erni.errors import BlobNotFound, ErniError, InvalidOption, JobNotFound, TranscriptNotReady, UnknownFormat
+from erni.errors import (
+    BlobNotFound,
+    ErniError,
+    InvalidOption,
+    JobNotFound,
+    StorageError,
+    TranscriptNotReady,
+    UnknownFormat,
+)
 from erni.exporting import FORMATS, Rendered, render
 from erni.jobs import Job, JobStatus
 from erni.options import parse_options
@@ -29,6 +38,8 @@ from erni.steps.restarting import retry_job
 MAX_PAGE_SIZE: Final = 500
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 200
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+SPOOL_BYTES: Final = 4 * 1024 * 1024
+"""A longer export goes through a file; an hour of speech is a megabyte of JSON."""
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 require_key(blueprint)
@@ -206,14 +217,32 @@ def _not_ready(job: Job) -> ErniError:
     return TranscriptNotReady(f"The job is {job.status}; ask again when it is over.", retry_after_s=1)
 
 
+def _spool(rendered: Rendered) -> tuple[IO[bytes], int, str]:
+    """The export as a file, in memory only while it is short; its bytes and its SHA-256 in hex."""
+    digest = hashlib.sha256()
+    content = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # the response closes it
+    try:
+        for part in rendered.parts:
+            content.write(part)
+            digest.update(part)
+    except OSError as error:
+        raise StorageError("There is no room to write the transcript out. Is the disk full?") from error
+    size_bytes = content.tell()
+    content.seek(0)
+    return content, size_bytes, digest.hexdigest()
+
+
 def _send(rendered: Rendered, job: Job) -> Response:
     """Named after the upload; who has this very transcript already is told so instead."""
+    content, size_bytes, digest = _spool(rendered)
     response = send_file(
-        io.BytesIO(rendered.content),
+        content,
         mimetype=rendered.media_type,
         download_name=f"{PurePath(clean_filename(job.filename) or job.job_id).stem}.{rendered.extension}",
-        etag=hashlib.sha256(rendered.content).hexdigest(),
+        etag=digest,
     )
+    if response.status_code == HTTPStatus.OK:
+        response.content_length = size_bytes
     response.content_type = rendered.media_type
     response.headers["Cache-Control"] = "private, no-cache"
     response.vary.update(("Accept", "Authorization"))

@@ -10,13 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from erni.engines.clustering import cluster_speakers
 from erni.model import Diarization, Recognition, Turn, Word
 from erni.ports import (
+    ClusteringRequest,
     DiarizationRequest,
     DiarizerCapabilities,
+    EmbeddingRequest,
     TranscriberCapabilities,
     TranscriptionRequest,
 )
+from erni.turns import label_turns
+from erni.voices import Voices
 
 ENGINE: Final = "scripted"
 MODEL: Final = "script"
@@ -57,3 +62,32 @@ class ScriptedDiarizer:
         request.checkpoint()
         turns = self.script(request)
         return Diarization(ENGINE, MODEL, turns, engine_s=time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedChunkedDiarizer:
+    """Answers each chunk with the voices ``script`` returns for it, or with the error it raises; tells them apart as
+    the local diarizer does.
+    """
+
+    script: Callable[[EmbeddingRequest], Voices]
+    capabilities: DiarizerCapabilities = DIARIZER
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def load_clustering(self) -> None:
+        """Nothing to load."""
+
+    def embed(self, request: EmbeddingRequest) -> Voices:
+        request.checkpoint()
+        return self.script(request)
+
+    def cluster(self, request: ClusteringRequest) -> Diarization:
+        started = time.perf_counter()
+        voices = request.voices
+        labels = cluster_speakers(
+            voices.embeddings, exact=request.num_speakers, least=request.min_speakers, most=request.max_speakers
+        )
+        turns = label_turns(voices.windows, labels)
+        return Diarization(ENGINE, MODEL, turns, engine_s=voices.engine_s + time.perf_counter() - started)

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from erni.engines.versions import installed_version
 from erni.engines.whisper_languages import ENGLISH_ONLY, MULTILINGUAL
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
+from erni.languages import CONFIDENT, is_confident
 from erni.media.audio import read_samples
 from erni.model import SAMPLE_RATE_HZ, Notice, Recognition, Word
 from erni.options import check_language
 from erni.ports import TranscriberCapabilities, TranscriptionRequest
 
 if TYPE_CHECKING:
-    from faster_whisper import WhisperModel
+    from erni.engines.whisper_model import RememberingModel
+
+Samples = npt.NDArray[np.float32]
 
 ENGINE: Final = "whisper"
 DEMO_MODEL: Final = "tiny.en"
@@ -30,6 +36,9 @@ DEMO_MODEL_SHA256: Final = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492
 
 ENGLISH_VOCABULARY_SIZE: Final = 51_864
 """Tokens of an English-only Whisper model; multilingual ones have more (openai/whisper, ``model.py``)."""
+
+_WITHOUT_SPACES: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Languages that faster-whisper splits into characters (``split_to_word_tokens`` in its ``tokenizer.py``)."""
 
 _DEMO_SIZES = re.compile(r"^(tiny|base)(\.en)?$")
 
@@ -47,7 +56,7 @@ class WhisperTranscriber:
     compute_type: str = "int8"
     beam_size: int = 1
     threads: int = 1
-    _loaded: WhisperModel | None = field(default=None, init=False, repr=False)
+    _loaded: RememberingModel | None = field(default=None, init=False, repr=False)
 
     @property
     def capabilities(self) -> TranscriberCapabilities:
@@ -69,11 +78,12 @@ class WhisperTranscriber:
         if self._loaded is not None:
             return
         # Imported here because it costs half a second and 100 MB that the API process never needs.
-        from faster_whisper import WhisperModel
+        from erni.engines.whisper_model import RememberingModel, keep_freed_memory
 
+        keep_freed_memory()
         location = self.model or str(check_bundled_model())
         try:
-            self._loaded = WhisperModel(
+            self._loaded = RememberingModel(
                 location, device=self.device, compute_type=self.compute_type, cpu_threads=self.threads
             )
         except (RuntimeError, ValueError, OSError) as error:
@@ -95,9 +105,10 @@ class WhisperTranscriber:
         check_language(request.language, capabilities)
         samples = read_samples(request.audio)
         try:
-            segments, info = self._loaded.transcribe(
+            spoken = _find_language(self._loaded, samples, request)
+            segments, _ = self._loaded.transcribe(
                 samples,
-                language=request.language,
+                language=spoken.language,
                 initial_prompt=request.prompt,
                 beam_size=self.beam_size,
                 word_timestamps=True,
@@ -106,16 +117,17 @@ class WhisperTranscriber:
             words: list[Word] = []
             for segment in segments:
                 request.checkpoint()
-                words += [_to_word(heard) for heard in segment.words or ()]
+                words += to_words(segment.words or (), spoken.language)
         except (RuntimeError, ValueError) as error:
             raise EngineRejected(f"The recogniser failed on this chunk: {error}") from error
         return Recognition(
             engine=ENGINE,
             model=capabilities.model,
-            language=info.language,
+            language=spoken.language,
             words=tuple(word for word in words if word.text),
             warnings=_language_notices(request.language, capabilities),
             engine_s=time.perf_counter() - started,
+            language_confidence=spoken.confidence,
         )
 
     @property
@@ -131,13 +143,57 @@ class WhisperTranscriber:
         return count_vocabulary(Path(self.model)) <= ENGLISH_VOCABULARY_SIZE
 
 
-def _to_word(heard: object) -> Word:
-    return Word(
-        text=str(heard.word).strip(),  # type: ignore[attr-defined]  # faster_whisper.transcribe.Word, untyped
-        start_s=round(float(heard.start), 3),  # type: ignore[attr-defined]  # as above
-        end_s=round(float(heard.end), 3),  # type: ignore[attr-defined]  # as above
-        confidence=round(float(heard.probability), 4),  # type: ignore[attr-defined]  # as above
+@dataclass(frozen=True, slots=True)
+class _SpokenLanguage:
+    language: str
+    confidence: float | None
+
+
+def _find_language(model: RememberingModel, samples: Samples, request: TranscriptionRequest) -> _SpokenLanguage:
+    """The language asked for; else the first one that a window of 30 s is sure of; else the likely one.
+
+    Where nothing is sure and nothing likely, the language that most windows are nearest to.
+    """
+    if request.language is not None:
+        return _SpokenLanguage(request.language, None)
+    if not model.model.is_multilingual:
+        return _SpokenLanguage("en", None)
+    # The last frame is left out as in transcribing, so that both ask to encode the very same windows.
+    features = model.feature_extractor(samples)[:, :-1]
+    windows = math.ceil(features.shape[1] / model.feature_extractor.nb_max_frames)
+    language, confidence, probabilities = model.detect_language(
+        features=features, language_detection_segments=windows, language_detection_threshold=CONFIDENT
     )
+    likely = request.likely_language
+    if likely in (known := dict(probabilities)) and not is_confident(confidence):
+        language, confidence = likely, known[likely]
+    return _SpokenLanguage(language, round(confidence, 4))
+
+
+def to_words(heard: Iterable[Any], language: str) -> list[Word]:
+    """A segment's words. What faster-whisper splits without a space between ("d" + "'accord") is one word."""
+    words: list[Word] = []
+    for part in map(_to_word, heard):
+        if words and not part.text.startswith(" ") and language not in _WITHOUT_SPACES:
+            words[-1] = _glue(words[-1], part)
+        else:
+            words.append(part)
+    return [replace(word, text=word.text.strip()) for word in words]
+
+
+def _to_word(heard: Any) -> Word:
+    """As heard, with the space before it."""
+    return Word(
+        text=str(heard.word),
+        start_s=round(float(heard.start), 3),
+        end_s=round(float(heard.end), 3),
+        confidence=round(float(heard.probability), 4),
+    )
+
+
+def _glue(word: Word, part: Word) -> Word:
+    confidence = min(word.confidence or 0.0, part.confidence or 0.0)
+    return replace(word, text=word.text + part.text, end_s=part.end_s, confidence=confidence)
 
 
 def _language_notices(language: str | None, capabilities: TranscriberCapabilities) -> tuple[Notice, ...]:

@@ -5,7 +5,7 @@ A new format is one function, one row in ``FORMATS`` and one golden file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,9 @@ from erni.model import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A finished export, ready to be sent. ``extension`` has no dot."""
+    """An export, made piece by piece while ``parts`` is read, once. ``extension`` has no dot."""
 
-    content: bytes
+    parts: Iterator[bytes]
     media_type: str
     extension: str
 
@@ -30,7 +30,7 @@ class Format:
 
     media_type: str
     extension: str
-    render: Callable[[Transcript], str]
+    render: Callable[[Transcript], Iterator[str]]
 
 
 FORMATS: Final[dict[str, Format]] = {
@@ -54,5 +54,5 @@ def render(transcript: Transcript, format_name: str) -> Rendered:
         )
     row = FORMATS[format_name]
     # Half a surrogate pair in an engine's text is no character; it must not cost the whole transcript.
-    content = row.render(transcript).encode("utf-8", errors="replace")
-    return Rendered(content, row.media_type, row.extension)
+    parts = (part.encode("utf-8", errors="replace") for part in row.render(transcript))
+    return Rendered(parts, row.media_type, row.extension)

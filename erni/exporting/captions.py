@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Final
 
 from erni.exporting.breaking import break_lines, split_into_captions
@@ -54,22 +54,27 @@ class _Part:
     gap: Gap | None = None
 
 
-def build_captions(transcript: Transcript, *, name_speakers: bool) -> list[Caption]:
+def build_captions(transcript: Transcript, *, name_speakers: bool) -> Iterator[Caption]:
     """The whole transcript as captions in order, none overlapping.
 
     ``name_speakers`` puts ``Speaker 1:`` before each turn where there is more than one speaker. A gap ends a turn
     and is shown where it begins, as long as any caption may be.
     """
-    parts = list(_split(transcript, name_speakers=name_speakers))
-    if not parts:
-        return []
-    starts_ms = _starts_ms([part.tokens for part in parts])
-    last_end_ms = max(round(transcript.coverage.duration_s * 1000), parts[-1].tokens[-1].end_ms)
-    starts_ms.append(max(last_end_ms, starts_ms[-1] + MIN_STEP_MS))
-    return [
-        Caption(start_ms, _end_ms(part.tokens, start_ms, next_ms), break_lines(part.tokens), part.speaker, part.gap)
-        for part, (start_ms, next_ms) in zip(parts, pairwise(starts_ms), strict=True)
-    ]
+    duration_ms = round(transcript.coverage.duration_s * 1000)
+    before: tuple[_Part, int] | None = None
+    for part in _split(transcript, name_speakers=name_speakers):
+        start_ms = _start_ms(part, before[1] if before else None)
+        if before:
+            yield _caption(*before, start_ms)
+        before = part, start_ms
+    if before:
+        part, start_ms = before
+        yield _caption(part, start_ms, max(duration_ms, part.tokens[-1].end_ms, start_ms + MIN_STEP_MS))
+
+
+def _caption(part: _Part, start_ms: int, next_ms: int) -> Caption:
+    end_ms = _end_ms(part.tokens, start_ms, next_ms)
+    return Caption(start_ms, end_ms, break_lines(part.tokens), part.speaker, part.gap)
 
 
 def _split(transcript: Transcript, *, name_speakers: bool) -> Iterator[_Part]:
@@ -98,16 +103,13 @@ def _gap_part(gap: Gap) -> _Part:
     return _Part([Token(f"[not transcribed: {clock_span(gap.span)}]", start_ms, end_ms)], gap=gap)
 
 
-def _starts_ms(parts: Sequence[Sequence[Token]]) -> list[int]:
-    """When each caption begins: at its first word, or a little later for the sake of the one before."""
-    starts_ms: list[int] = []
-    for tokens in parts:
-        start_ms = tokens[0].start_ms
-        if starts_ms:
-            wait_ms = min(starts_ms[-1] + MIN_CAPTION_MS, start_ms + MAX_LAG_MS)
-            start_ms = max(start_ms, wait_ms, starts_ms[-1] + MIN_STEP_MS)
-        starts_ms.append(start_ms)
-    return starts_ms
+def _start_ms(part: _Part, before_ms: int | None) -> int:
+    """When a caption begins: at its first word, or a little later for the sake of the one that began ``before_ms``."""
+    spoken_ms = part.tokens[0].start_ms
+    if before_ms is None:
+        return spoken_ms
+    wait_ms = min(before_ms + MIN_CAPTION_MS, spoken_ms + MAX_LAG_MS)
+    return max(spoken_ms, wait_ms, before_ms + MIN_STEP_MS)
 
 
 def _end_ms(tokens: Sequence[Token], start_ms: int, next_ms: int) -> int:

@@ -6,7 +6,7 @@ The JSON's fields are documented in ``docs/transcript.md`` and fixed by ``docs/t
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,15 +18,16 @@ PARAGRAPH_PAUSE_S: Final = 2.0
 """A speaker silent for this long begins a new paragraph."""
 
 
-def render_json(transcript: Transcript) -> str:
-    """One line of JSON; times in seconds to the millisecond."""
-    document = {
+def render_json(transcript: Transcript) -> Iterator[str]:
+    """One line of JSON, segment by segment; times in seconds to the millisecond."""
+    before = {
         "schema": SCHEMA,
         "language": transcript.language,
         "duration_s": round(transcript.coverage.duration_s, 3),
         "text": transcript.text,
-        "speakers": [_speaker_object(speaker, transcript) for speaker in transcript.speakers],
-        "segments": [_segment_object(segment) for segment in transcript.segments],
+        "speakers": _speaker_objects(transcript),
+    }
+    after = {
         "coverage": _coverage_object(transcript.coverage),
         "engines": [
             {"role": use.role, "engine": use.engine, "model": use.model, "grade": use.grade}
@@ -34,17 +35,32 @@ def render_json(transcript: Transcript) -> str:
         ],
         "warnings": [_warning_object(notice) for notice in transcript.warnings],
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    yield _to_json(before).removesuffix("}") + ',"segments":['
+    separator = ""
+    for segment in transcript.segments:
+        yield separator + _to_json(_segment_object(segment))
+        separator = ","
+    yield "]," + _to_json(after).removeprefix("{") + "\n"
 
 
-def _speaker_object(speaker: str, transcript: Transcript) -> dict[str, Any]:
-    spoken = [segment for segment in transcript.segments if segment.speaker == speaker]
-    return {
-        "id": speaker,
-        "label": speaker_label(speaker, transcript),
-        "talk_s": round(sum(segment.end_s - segment.start_s for segment in spoken), 3),
-        "words": sum(len(segment.words) for segment in spoken),
-    }
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _speaker_objects(transcript: Transcript) -> list[dict[str, Any]]:
+    talk_s: defaultdict[str | None, float] = defaultdict(float)
+    words: Counter[str | None] = Counter()
+    for segment in transcript.segments:
+        talk_s[segment.speaker] += segment.end_s - segment.start_s
+        words[segment.speaker] += len(segment.words)
+    return [
+        {
+            "id": speaker,
+            "label": speaker_label(speaker, transcript),
+            "talk_s": round(talk_s[speaker], 3),
+            "words": words[speaker],
+        }
+        for speaker in transcript.speakers
+    ]
 
 
 def _segment_object(segment: Segment) -> dict[str, Any]:
@@ -99,22 +115,28 @@ def _warning_object(notice: Notice) -> dict[str, Any]:
     }
 
 
-def render_txt(transcript: Transcript) -> str:
+def render_txt(transcript: Transcript) -> Iterator[str]:
     """One paragraph per speaker's turn, headed by its time; gaps stand at their place."""
+    separator = ""
+    for paragraph in _paragraphs(transcript):
+        yield separator + paragraph
+        separator = "\n\n"
+    yield "\n" if separator else f"{NO_SPEECH}\n"
+
+
+def _paragraphs(transcript: Transcript) -> Iterator[str]:
     gaps = deque(sorted(transcript.coverage.gaps, key=lambda gap: gap.span.start_s))
-    paragraphs: list[str] = []
     turn: list[Segment] = []
     for segment in transcript.segments:
         gaps_before = [_gap_line(gap) for gap in _take_until(gaps, segment.start_s)]
         if turn and (gaps_before or _is_new_turn(turn[-1], segment)):
-            paragraphs.append(_paragraph(turn, transcript))
+            yield _paragraph(turn, transcript)
             turn = []
-        paragraphs += gaps_before
+        yield from gaps_before
         turn.append(segment)
     if turn:
-        paragraphs.append(_paragraph(turn, transcript))
-    paragraphs += [_gap_line(gap) for gap in gaps]
-    return "\n\n".join(paragraphs or [NO_SPEECH]) + "\n"
+        yield _paragraph(turn, transcript)
+    yield from map(_gap_line, gaps)
 
 
 def _take_until(gaps: deque[Gap], time_s: float) -> Iterator[Gap]:

@@ -8,34 +8,34 @@ display: a gap's reason stands there, beside the caption that tells the viewer o
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 
 from erni.exporting.captions import Caption, build_captions
 from erni.exporting.labels import NO_SPEECH, clock_with_ms, gap_reason
 from erni.model import Gap, Transcript
 
 
-def render_srt(transcript: Transcript) -> str:
+def render_srt(transcript: Transcript) -> Iterator[str]:
     """Numbered captions, with ``Speaker 1:`` before each turn where there is more than one speaker.
 
     Without words or gaps it is empty, which is a valid file.
     """
-    captions = build_captions(transcript, name_speakers=True)
-    return "\n".join(
-        "\n".join((str(number), _times(caption, ","), *caption.lines, ""))
-        for number, caption in enumerate(captions, start=1)
-    )
+    separator = ""
+    for number, caption in enumerate(build_captions(transcript, name_speakers=True), start=1):
+        yield separator + "\n".join((str(number), _times(caption, ","), *caption.lines, ""))
+        separator = "\n"
 
 
-def render_vtt(transcript: Transcript) -> str:
+def render_vtt(transcript: Transcript) -> Iterator[str]:
     """A voice tag on every caption of a speaker, a ``NOTE`` before the caption of every gap."""
-    blocks = ["WEBVTT"]
+    yield "WEBVTT\n"
+    caption = None
     for caption in build_captions(transcript, name_speakers=False):
         if caption.gap is not None:
-            blocks.append(_gap_note(caption.gap))
-        blocks.append(f"{_times(caption, '.')}\n{_voiced(caption)}")
-    if len(blocks) == 1:
-        blocks.append(f"NOTE {NO_SPEECH}")
-    return "\n\n".join(blocks) + "\n"
+            yield f"\n{_gap_note(caption.gap)}\n"
+        yield f"\n{_times(caption, '.')}\n{_voiced(caption)}\n"
+    if caption is None:
+        yield f"\nNOTE {NO_SPEECH}\n"
 
 
 def _times(caption: Caption, mark: str) -> str:

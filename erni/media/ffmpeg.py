@@ -24,7 +24,7 @@ import numpy.typing as npt
 import structlog
 
 from erni.errors import ConfigError, EmptyUpload, MediaTooLong, StorageFull, UnreadableMedia
-from erni.media.ffmpeg_log import explain_no_sound, is_noise, parse_media_info
+from erni.media.ffmpeg_log import explain_no_sound, is_noise, parse_media_info, promised_duration_s
 from erni.model import SAMPLE_RATE_HZ, MediaInfo
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,16 @@ _FILTERS: Final = (
 )
 """Frames of one second, because ffmpeg 7 and later hand each frame from thread to thread: an hour of MP3 took
 26 s with its own small frames, 3 s with these."""
+
+
+_INPUT_OPTIONS: Final = (
+    *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
+    # One block of memory has a bound whatever a header claims.
+    *("-max_alloc", str(512 * 1024**2)),
+    *("-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS),
+)
+_PROBE_S: Final = 10.0
+"""Longest look at a header."""
 
 
 def find_ffmpeg(configured: str | None) -> str:
@@ -123,6 +133,16 @@ class Decoder:
         except BaseException:
             destination.unlink(missing_ok=True)
             raise
+
+    def promised_duration_s(self, source: Path) -> float:
+        """What the file's header says of its length, 0 where it says nothing; takes no longer for a long one."""
+        command = [self.program, *_INPUT_OPTIONS, "-i", f"file:{source.absolute()}"]
+        # Without an output ffmpeg describes the input and complains that there is nothing to do.
+        try:
+            described = subprocess.run(command, capture_output=True, timeout=_PROBE_S, check=False)
+        except subprocess.TimeoutExpired:
+            return 0.0
+        return promised_duration_s(described.stderr[-_LOG_HEAD_BYTES:].decode("utf-8", errors="replace"))
 
     def _decode(
         self,
@@ -191,10 +211,9 @@ class Decoder:
 def _command(program: str, source: Path, destination: Path) -> list[str]:
     """The ``file:`` prefix keeps a name from being read as an option or an address."""
     return [
-        *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-y"),
-        # Damage is no reason to stop, and one block of memory has a bound whatever a header claims.
-        *("-max_error_rate", "1", "-max_alloc", str(512 * 1024**2)),
-        *("-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS),
+        *(program, "-y", *_INPUT_OPTIONS),
+        # Damage is no reason to stop.
+        *("-max_error_rate", "1"),
         *("-vn", "-sn", "-dn", "-i", f"file:{source.absolute()}"),
         *("-filter_complex", _FILTERS),
         # Without tags and encoder name, equal sound gives equal bytes and the upload's tags stay out of the

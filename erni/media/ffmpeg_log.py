@@ -40,7 +40,7 @@ def is_noise(text: str, duration_s: float) -> bool:
     """Whether so little could be decoded that it is chance: of a copy-protected file, one frame in some hundreds
     looks like sound.
     """
-    return _UNDECODABLE in _complaints(text) and duration_s < LEAST_DECODED * _promised_duration_s(text)
+    return _UNDECODABLE in _complaints(text) and duration_s < LEAST_DECODED * promised_duration_s(text)
 
 
 def explain_no_sound(text: str) -> UnreadableMedia:
@@ -84,11 +84,11 @@ def _is_truncated(text: str, duration_s: float) -> bool:
         return False
     if any(sign in complaints for sign in _BROKEN_OFF):
         return True
-    missing_s = _promised_duration_s(text) - duration_s
+    missing_s = promised_duration_s(text) - duration_s
     return missing_s > max(0.5, 0.01 * duration_s)
 
 
-def _promised_duration_s(text: str) -> float:
+def promised_duration_s(text: str) -> float:
     """Length of the sound according to the file's header, 0 where it does not tell.
 
     ffmpeg prints one duration for the whole file: beside video it says nothing about the sound.

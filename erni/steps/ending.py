@@ -8,7 +8,7 @@ import structlog
 
 from erni import blob_paths
 from erni.errors import JobConflict
-from erni.jobs import Job, JobFailure, JobStatus
+from erni.jobs import Job, JobFailure, JobStatus, StepKind
 from erni.services import Services
 from erni.steps.admitting import start_waiting
 
@@ -59,6 +59,8 @@ def delete_job(services: Services, job_id: str) -> Removed:
     job = services.jobs.get(job_id)
     was_active = services.jobs.advance(job_id, JobStatus.CANCELLED, {"finished_at": services.clock()})
     # The record last: dying in between leaves a job that can be deleted again, never text without a record.
+    for kind in StepKind:
+        services.waiting_chunks.put(job_id, kind, ())
     removed = Removed(
         cache_entries=services.cache.delete_job(job_id),
         blobs=services.blobs.delete_tree(blob_paths.job_root(job_id)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,15 +15,17 @@ from erni.joining import JoinInput, join_transcript
 from erni.model import Diarization, EngineUse, Gap, Notice, Outcome, Plan, Recognition, Transcript
 from erni.services import Services
 from erni.steps.admitting import start_waiting
+from erni.steps.diarizing import tell_voices_apart
 from erni.steps.ending import fail_job
-from erni.steps.pieces import DIARIZATION, find_missing, load_plan, settle
+from erni.steps.pieces import DIARIZATION, find_missing, find_results, load_plan, settle, wanted_pieces
 from erni.steps.reusing import find_outcome, keep_result, price, whole_key
-from erni.steps.running import run_step, wanted_job
+from erni.steps.running import run_step, wanted_job, work_dir
 
 log = structlog.get_logger(__name__)
 
 JOIN = Piece(StepKind.JOIN)
 DIARIZATION_FAILED = "diarization_failed"
+VOICES_UNHEARD = "voices_unheard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,6 @@ class _Results:
     steps: Mapping[Piece, Step]
     recognitions: Mapping[int, Recognition]
     diarization: Diarization | None
-
-    @property
-    def pieces(self) -> frozenset[Piece]:
-        """The pieces that have a result."""
-        chunks = frozenset(Piece(StepKind.TRANSCRIBE, index) for index in self.recognitions)
-        return chunks | {DIARIZATION} if self.diarization else chunks
 
 
 def finish_job(services: Services, job_id: str) -> None:
@@ -59,12 +56,14 @@ def finish_job(services: Services, job_id: str) -> None:
             stored = services.blobs.get_bytes(blob_paths.transcript(job_id))
             _conclude(services, job, codec.load_transcript(stored))
             return
-        results = _load_results(services, job)
-        if find_missing(job, results.plan, tuple(results.steps.values()), results.pieces):
+        plan = load_plan(services, job_id)
+        if _is_work_left(services, job, plan):
             # A body sent twice may come while pieces of the other are at work. Who ends them sends another.
             log.warning("join_came_too_early")
             return
-        _finish(services, job, results)
+        services.jobs.advance(job_id, JobStatus.JOINING)
+        tell_voices_apart(services, job, plan)
+        _finish(services, job, _load_results(services, job, plan))
 
 
 def answer_from_cache(services: Services, job: Job) -> bool:
@@ -73,9 +72,12 @@ def answer_from_cache(services: Services, job: Job) -> bool:
     if found is None:
         return False
     outcome, savings = found
+    try:
+        services.blobs.copy(blob_paths.transcript(outcome.job_id), blob_paths.transcript(job.job_id))
+    except BlobNotFound:
+        return False
+    transcript = codec.load_transcript(services.blobs.get_bytes(blob_paths.transcript(job.job_id)))
     with run_step(services, job.job_id, JOIN) as run:
-        transcript = outcome.transcript
-        services.blobs.put_bytes(blob_paths.transcript(job.job_id), codec.dump_transcript(transcript))
         services.jobs.update(
             job.job_id,
             {
@@ -90,8 +92,17 @@ def answer_from_cache(services: Services, job: Job) -> bool:
     return True
 
 
+def _is_work_left(services: Services, job: Job, plan: Plan) -> bool:
+    """Also mends the records of pieces whose worker left the result but died before it could say so."""
+    steps = services.jobs.steps(job.job_id)
+    results = find_results(services, job, steps)
+    for step in steps:
+        if step.piece in results:
+            settle(services, step)
+    return bool(find_missing(wanted_pieces(services, job, plan), steps, results))
+
+
 def _finish(services: Services, job: Job, results: _Results) -> None:
-    services.jobs.advance(job.job_id, JobStatus.JOINING)
     gaps = find_gaps(results.plan, results.recognitions, results.steps)
     if results.plan.chunks and not results.recognitions:
         message = f"No chunk could be transcribed. {gaps[0].reason}"
@@ -99,32 +110,53 @@ def _finish(services: Services, job: Job, results: _Results) -> None:
         return
     with run_step(services, job.job_id, JOIN):
         transcript = _join(services, job, results, gaps)
-        services.blobs.put_bytes(blob_paths.transcript(job.job_id), codec.dump_transcript(transcript))
+        _store_transcript(services, job, transcript)
     _keep_outcome(services, job, results, transcript)
     _conclude(services, job, transcript)
 
 
-def _load_results(services: Services, job: Job) -> _Results:
-    """Also mends the records of pieces whose worker left the result but died before it could say so."""
-    plan = load_plan(services, job.job_id)
-    recognitions = _load_recognitions(services, job.job_id, plan)
-    diarization = _load_diarization(services, job, plan)
-    results = _Results(plan, {step.piece: step for step in services.jobs.steps(job.job_id)}, recognitions, diarization)
-    for piece in results.pieces:
-        if piece in results.steps:
-            settle(services, results.steps[piece])
-    return results
+def _load_results(services: Services, job: Job, plan: Plan) -> _Results:
+    return _Results(
+        plan,
+        {step.piece: step for step in services.jobs.steps(job.job_id)},
+        _load_recognitions(services, job.job_id, plan),
+        _load_diarization(services, job, plan),
+    )
 
 
-def _load_recognitions(services: Services, job_id: str, plan: Plan) -> dict[int, Recognition]:
-    found: dict[int, Recognition] = {}
+def _store_transcript(services: Services, job: Job, transcript: Transcript) -> None:
+    with work_dir(services) as directory:
+        file = directory / "transcript.json"
+        with file.open("wb") as opened:
+            codec.write_transcript(transcript, opened)
+        services.blobs.put_file(blob_paths.transcript(job.job_id), file)
+
+
+class _StoredRecognitions(Mapping[int, Recognition]):
+    """Recognitions as they are stored, read when asked for: of a long recording, all at once would be too much."""
+
+    def __init__(self, documents: Mapping[int, bytes]) -> None:
+        self._documents = documents
+
+    def __getitem__(self, index: int) -> Recognition:
+        return codec.load_recognition(zlib.decompress(self._documents[index]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def _load_recognitions(services: Services, job_id: str, plan: Plan) -> Mapping[int, Recognition]:
+    found: dict[int, bytes] = {}
     for chunk in plan.chunks:
         try:
             content = services.blobs.get_bytes(blob_paths.chunk_result(job_id, chunk.index))
         except BlobNotFound:
             continue
-        found[chunk.index] = codec.load_recognition(content)
-    return found
+        found[chunk.index] = zlib.compress(content)
+    return _StoredRecognitions(found)
 
 
 def find_gaps(plan: Plan, recognitions: Mapping[int, Recognition], steps: Mapping[Piece, Step]) -> tuple[Gap, ...]:
@@ -180,7 +212,16 @@ def _diarization_notices(job: Job, results: _Results) -> tuple[Notice, ...]:
         reason = _reason(results.steps.get(DIARIZATION))
         message = f"Speakers could not be found; the transcript has none. {reason}"
         return (Notice(DIARIZATION_FAILED, message),)
-    return _count_notices(job, results.diarization)
+    return (*_unheard_notices(results), *_count_notices(job, results.diarization))
+
+
+def _unheard_notices(results: _Results) -> tuple[Notice, ...]:
+    """One for each chunk whose voices could not be heard: its words have the speakers around it."""
+    return tuple(
+        Notice(VOICES_UNHEARD, f"Who speaks here was guessed from what is around it. {_reason(step)}", chunk.own)
+        for chunk in results.plan.chunks
+        if (step := results.steps.get(Piece(StepKind.EMBED, chunk.index))) is not None and step.status == "failed"
+    )
 
 
 def _count_notices(job: Job, diarization: Diarization) -> tuple[Notice, ...]:
@@ -216,7 +257,7 @@ def _keep_outcome(services: Services, job: Job, results: _Results, transcript: T
     if not is_whole:
         return
     savings = _cost_of(services, results)
-    outcome = Outcome(transcript, len(results.plan.chunks), savings.engine_s, savings.usd)
+    outcome = Outcome(job.job_id, len(results.plan.chunks), savings.engine_s, savings.usd)
     content, audio_s = codec.dump_outcome(outcome), results.plan.duration_s
     keep_result(services, job, whole_key(services, job), content, audio_s=audio_s)
 
@@ -252,7 +293,8 @@ def _conclude(services: Services, job: Job, transcript: Transcript) -> None:
         return
     elapsed_s = (now - (job.restarted_at or job.created_at)).total_seconds()
     services.meter.observe_job(status, transcript.coverage.duration_s, elapsed_s)
-    if status is JobStatus.SUCCEEDED and not any(notice.code == DIARIZATION_FAILED for notice in transcript.warnings):
+    lacks_voices = any(notice.code in (DIARIZATION_FAILED, VOICES_UNHEARD) for notice in transcript.warnings)
+    if status is JobStatus.SUCCEEDED and not lacks_voices:
         # The pieces are only needed to try what is missing again; the transcript, the source and the audio stay.
         services.blobs.delete_tree(blob_paths.chunks_root(job.job_id))
     log.info("job_finished", status=status, elapsed_s=round(elapsed_s, 3), words=transcript.coverage.word_count)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from erni.model import SAMPLE_RATE_HZ, Chunk, MediaInfo, Notice, Plan, Preparati
 from erni.services import Services
 from erni.steps.admitting import may_start
 from erni.steps.finishing import answer_from_cache
-from erni.steps.pieces import compose_fan_out, find_missing, find_results, load_plan, settle
+from erni.steps.pieces import find_missing, find_results, load_plan, send_pieces, settle, wanted_pieces
 from erni.steps.reusing import find_preparation, fit_limits, keep_result, prepare_key, stage_keys, transcriber_of
 from erni.steps.running import make_checkpoint, run_step, wanted_job, work_dir
 
@@ -33,6 +34,10 @@ log = structlog.get_logger(__name__)
 Samples = npt.NDArray[np.int16]
 
 PREPARATION = Piece(StepKind.PREPARE)
+FEWEST_BYTES_PER_S = 1000
+"""8 kbit/s: a smaller upload cannot be a long recording, so that its header need not be looked at."""
+CUTTING_THREADS = 2
+"""Reading and writing FLAC leave the interpreter to others."""
 
 
 class LongRecording(Interruption):
@@ -60,7 +65,7 @@ def prepare_job(services: Services, job_id: str, *, is_long: bool = False) -> No
         with services.flights.hold(f"{prepare_key(services, job).own}:prepare"):
             services.jobs.advance(job_id, JobStatus.PREPARING, {"started_at": services.clock()})
             if not answer_from_cache(services, job):
-                _send_pieces(services, job, _find_or_make_plan(services, job, is_long=is_long))
+                _fan_out(services, job, _find_or_make_plan(services, job, is_long=is_long))
     except LongRecording:
         log.info("job_passed_to_long_work")
         services.queue.send_prepare(job_id, is_long=True)
@@ -131,10 +136,18 @@ def _decode_and_plan(services: Services, job: Job, audio: Path, longest_s: float
     feed = detector.feed if longest_s is None else _bounded(detector.feed, longest_s)
     checkpoint = make_checkpoint(services, job.job_id)
     with services.blobs.local_copy(blob_paths.source(job.job_id)) as source:
+        if longest_s is not None and job.source_bytes >= longest_s * FEWEST_BYTES_PER_S:
+            _check_promise(services.decoder.promised_duration_s(source), longest_s)
         info = services.decoder.decode(source, audio, feed, checkpoint)
     limits = fit_limits(services.limits.chunks, capabilities)
     plan = plan_chunks(info.duration_s, detector.finish(), limits, capabilities.audio_format)
     return replace(plan, audio_digest=_digest(audio), notices=_media_notices(info))
+
+
+def _check_promise(promised_s: float, longest_s: float) -> None:
+    """Spares decoding up to the limit where the header tells beforehand. Raises LongRecording."""
+    if promised_s > longest_s:
+        raise LongRecording("This recording is for the workers for long work.")
 
 
 def _bounded(feed: Callable[[Samples], None], longest_s: float) -> Callable[[Samples], None]:
@@ -154,17 +167,20 @@ def _bounded(feed: Callable[[Samples], None], longest_s: float) -> Callable[[Sam
 def _store_chunks(services: Services, job_id: str, plan: Plan, audio: Path, directory: Path) -> tuple[Chunk, ...]:
     """Cut the plan's chunks into blobs; returns them with the digests of their audio."""
     checkpoint = make_checkpoint(services, job_id)
-    stored: list[Chunk] = []
-    for chunk in plan.chunks:
+
+    def store(chunk: Chunk) -> Chunk:
         checkpoint()
-        piece = directory / f"chunk.{plan.audio_format}"
+        piece = directory / f"{chunk.index:05d}.{plan.audio_format}"
         cut_chunk(audio, chunk.audio, piece, plan.audio_format, ffmpeg=services.decoder.program)
-        stored.append(replace(chunk, digest=_digest(piece)))
+        cut = replace(chunk, digest=_digest(piece))
         services.blobs.put_file(blob_paths.chunk_audio(job_id, chunk.index, plan.audio_format), piece)
-    return tuple(stored)
+        return cut
+
+    with ThreadPoolExecutor(CUTTING_THREADS) as pool:
+        return tuple(pool.map(store, plan.chunks))
 
 
-def _send_pieces(services: Services, job: Job, plan: Plan) -> None:
+def _fan_out(services: Services, job: Job, plan: Plan) -> None:
     """Fan out what has no result yet: everything, unless the job was broken off or is tried again."""
     services.jobs.update(
         job.job_id,
@@ -176,8 +192,8 @@ def _send_pieces(services: Services, job: Job, plan: Plan) -> None:
         },
     )
     steps = services.jobs.steps(job.job_id)
-    missing = find_missing(job, plan, steps, find_results(services, job, steps))
-    services.queue.send_fan_out(job.job_id, compose_fan_out(services, plan, missing))
+    missing = find_missing(wanted_pieces(services, job, plan), steps, find_results(services, job, steps))
+    send_pieces(services, job, plan, missing)
     services.jobs.advance(job.job_id, JobStatus.PROCESSING, {"processing_at": services.clock()})
 
 

@@ -12,10 +12,11 @@ from erni import codec
 from erni.chunking import ChunkLimits
 from erni.errors import DocumentDamaged, InputError
 from erni.jobs import Job, Savings
-from erni.model import Diarization, Outcome, Preparation, Recognition
-from erni.ports import CacheLookup, Transcriber, TranscriberCapabilities
+from erni.model import Diarization, Outcome, Plan, Preparation, Recognition
+from erni.ports import CacheLookup, ChunkedDiarizer, Diarizer, Transcriber, TranscriberCapabilities
 from erni.services import Services
 from erni.stage_keys import StageKey, StageKeys
+from erni.voices import Voices, load_voices
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,11 @@ def whole_key(services: Services, job: Job) -> StageKey:
     )
 
 
+def diarize_key(services: Services, job: Job, plan: Plan, diarizer: Diarizer) -> StageKey:
+    by_chunk = isinstance(diarizer, ChunkedDiarizer)
+    return stage_keys(services, job).diarize(plan, diarizer.capabilities, by_chunk=by_chunk)
+
+
 def price(usd_per_minute: float, audio_s: float) -> float:
     return usd_per_minute * audio_s / SECONDS_PER_MINUTE
 
@@ -71,6 +77,10 @@ def find_recognition(services: Services, job: Job, key: StageKey, usd: float) ->
 
 def find_diarization(services: Services, job: Job, key: StageKey, usd: float) -> tuple[Diarization, Savings] | None:
     return _find(services, job, key, codec.load_diarization, lambda found: Savings(found.engine_s, usd))
+
+
+def find_voices(services: Services, job: Job, key: StageKey) -> tuple[Voices, Savings] | None:
+    return _find(services, job, key, load_voices, lambda found: Savings(found.engine_s))
 
 
 def find_preparation(services: Services, job: Job, key: StageKey) -> Preparation | None:

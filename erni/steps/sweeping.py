@@ -18,7 +18,16 @@ from erni.model import Plan
 from erni.services import Limits, Services
 from erni.steps.admitting import room_of
 from erni.steps.ending import fail_job
-from erni.steps.pieces import Missing, compose_fan_out, find_missing, find_results, load_plan, settle
+from erni.steps.pieces import (
+    Missing,
+    find_missing,
+    find_results,
+    is_long,
+    load_plan,
+    send_pieces,
+    settle,
+    wanted_pieces,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +42,7 @@ class Remedy:
     missing: Missing = field(default_factory=Missing)
 
     def __str__(self) -> str:
-        if self.step != "fan_out":
-            return self.step
-        chunks, diarize = len(self.missing.chunks), " + diarize" if self.missing.diarize else ""
-        return f"fan_out {chunks} chunks{diarize}"
+        return f"fan_out {self.missing}" if self.missing else self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,11 @@ def judge_job(job: Job, sight: Sight, limits: Limits) -> Diagnosis:
     return Diagnosis(job, "resend", reason)
 
 
-def choose_remedy(job: Job, plan: Plan | None, steps: Sequence[Step], results: frozenset[Piece]) -> Remedy:
-    """Decide what an abandoned job needs from its record, its plan and the pieces that have a result."""
-    if job.status in (JobStatus.QUEUED, JobStatus.PREPARING) or plan is None:
+def choose_remedy(job: Job, wanted: Sequence[Piece], steps: Sequence[Step], results: frozenset[Piece]) -> Remedy:
+    """Decide what an abandoned job with a plan needs from its record, its pieces and those that have a result."""
+    if job.status in (JobStatus.QUEUED, JobStatus.PREPARING):
         return Remedy("prepare")
-    missing = find_missing(job, plan, steps, results)
+    missing = find_missing(wanted, steps, results)
     return Remedy("fan_out", missing) if missing else Remedy("finish")
 
 
@@ -156,7 +162,7 @@ def _find_remedy(services: Services, case: _Case) -> None:
         return
     case.steps = services.jobs.steps(job.job_id)
     case.results = find_results(services, job, case.steps)
-    case.remedy = choose_remedy(job, case.plan, case.steps, case.results)
+    case.remedy = choose_remedy(job, wanted_pieces(services, job, case.plan), case.steps, case.results)
 
 
 def _send(services: Services, case: _Case) -> None:
@@ -168,7 +174,7 @@ def _send(services: Services, case: _Case) -> None:
     if remedy is None or case.plan is None or remedy.step == "prepare":
         services.queue.send_prepare(job.job_id)
     elif remedy.step == "finish":
-        services.queue.send_finish(job.job_id)
+        services.queue.send_finish(job.job_id, is_long=is_long(services, case.plan))
     else:
-        services.queue.send_fan_out(job.job_id, compose_fan_out(services, case.plan, remedy.missing))
+        send_pieces(services, job, case.plan, remedy.missing)
     log.warning("job_resent", status=job.status, remedy=str(remedy))

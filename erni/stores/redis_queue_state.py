@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from erni.errors import QueueUnavailable
+from erni.jobs import StepKind
 from erni.stores.redis_beacons import RedisBeacons
 
 UNACKED_KEY: Final = "unacked"
@@ -42,7 +44,7 @@ class QueueState:
 class RedisQueueState:
     """Reads the broker, and what workers say of themselves. A method may raise QueueUnavailable unless it says not.
 
-    ``transcribe_queue`` is the one whose workers take chunks; where it is not named, there are none to count.
+    ``queue_of_kind`` names the queue whose workers take a kind of piece; of other kinds there are none to count.
     """
 
     def __init__(
@@ -51,12 +53,12 @@ class RedisQueueState:
         queues: Sequence[str],
         clock: Callable[[], float] = time.time,
         *,
-        transcribe_queue: str | None = None,
+        queue_of_kind: Mapping[StepKind, str] = MappingProxyType({}),
     ) -> None:
         self._redis = redis
         self._queues = queues
         self._clock = clock
-        self._transcribe_queue = transcribe_queue
+        self._queue_of_kind = queue_of_kind
 
     def read(self) -> list[QueueState]:
         """Length, held messages and oldest age of each queue."""
@@ -85,13 +87,16 @@ class RedisQueueState:
             beacons = self._ready_beacons()
         return {queue for beacon in beacons for queue in beacon["queues"]}
 
-    def count_transcribers(self) -> int:
-        """Processes of living workers, their models loaded, that take chunks. Never raises: 0 when Redis is away."""
+    def count_processes(self, kind: StepKind) -> int:
+        """Processes of living workers, their models loaded, that take a kind of piece. Never raises: 0 when Redis is
+        away.
+        """
         try:
             beacons = self._ready_beacons()
         except RedisError:
             return 0
-        return sum(beacon.get("processes", 0) for beacon in beacons if self._transcribe_queue in beacon["queues"])
+        queue = self._queue_of_kind.get(kind)
+        return sum(beacon.get("processes", 0) for beacon in beacons if queue in beacon["queues"])
 
     def _ready_beacons(self) -> list[dict[str, Any]]:
         return [beacon for beacon in RedisBeacons(self._redis).living() if _is_ready(beacon)]

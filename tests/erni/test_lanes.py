@@ -1,41 +1,31 @@
-"""How a job's chunks become lanes: every missing chunk is passed exactly once, by few lanes."""
+"""In which order a job's chunks are worked on, and by how many lanes."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erni.lanes import plan_fan_out, plan_lanes
+from erni.lanes import Order, order_chunks
+from erni.model import Chunk, Span
 
 
-def pass_along(first: int, stride: int, total: int) -> set[int]:
-    return set(range(first, total, stride))
+def chunks(*lengths_s: float) -> list[Chunk]:
+    return [Chunk(index, span, span) for index, span in enumerate(Span(0.0, length_s) for length_s in lengths_s)]
 
 
-@given(st.sets(st.integers(0, 2000), max_size=200), st.integers(1, 64))
-def test_every_missing_chunk_is_passed_by_one_lane(missing: set[int], window: int) -> None:
-    firsts, stride = plan_lanes(sorted(missing), window)
-    lanes = [pass_along(first, stride, 2001) for first in firsts]
-    assert missing <= set().union(*lanes)
-    assert sum(len(lane) for lane in lanes) == len(set().union(*lanes))
-    assert len(firsts) <= window
-    assert set(firsts) <= missing
+@given(st.lists(st.floats(0.1, 90.0), max_size=60), st.data(), st.integers(1, 64))
+def test_every_missing_chunk_is_begun_or_waits_once(lengths_s: list[float], data: st.DataObject, window: int) -> None:
+    missing = data.draw(st.sets(st.sampled_from(range(len(lengths_s))))) if lengths_s else set()
+    order = order_chunks(chunks(*lengths_s), missing, window)
+    ordered = [*order.first, *order.waiting]
+    assert sorted(ordered) == sorted(missing)
+    assert len(order.first) == min(window, len(missing))
+    assert [lengths_s[index] for index in ordered] == sorted((lengths_s[index] for index in ordered), reverse=True)
 
 
-def test_a_fresh_job_begins_with_its_first_chunks() -> None:
-    assert plan_lanes(range(100), 4) == ((0, 1, 2, 3), 4)
+def test_the_longest_chunk_goes_first_and_equals_keep_their_order() -> None:
+    assert order_chunks(chunks(20, 30, 10, 30), range(4), 2) == Order((1, 3), (0, 2))
 
 
-def test_no_more_lanes_than_chunks() -> None:
-    assert plan_lanes([0, 1], 16) == ((0, 1), 2)
-
-
-@pytest.mark.parametrize("window", [1, 8])
-def test_nothing_missing_needs_no_lane(window: int) -> None:
-    assert plan_lanes([], window)[0] == ()
-
-
-def test_long_work_and_diarization_are_passed_on() -> None:
-    fan_out = plan_fan_out([7], window=3, diarize=True, is_long=True)
-    assert (fan_out.first_chunks, fan_out.stride, fan_out.diarize, fan_out.is_long) == ((7,), 1, True, True)
+def test_nothing_missing_needs_no_lane() -> None:
+    assert order_chunks(chunks(20, 30), (), 4) == Order(())

@@ -58,6 +58,14 @@ def test_progress_never_goes_back_while_a_job_advances() -> None:
     assert fractions[-1] == 1.0
 
 
+def test_voices_heard_chunk_by_chunk_count_as_progress() -> None:
+    voices = [step(StepKind.EMBED, part, 2, 3) for part in range(4)]
+    fractions = [describe_progress(JOB, voices[:count], after(9)).fraction for count in range(5)]
+    assert fractions == sorted(set(fractions))
+    whole = describe_progress(JOB, [step(StepKind.DIARIZE, 0, 2, 5)], after(9)).fraction
+    assert fractions[-1] == whole
+
+
 @pytest.mark.parametrize(("done", "stage"), [(0, "transcribe"), (3, "transcribe"), (4, "diarize")])
 def test_the_stage_names_what_is_awaited(done: int, stage: str) -> None:
     steps = [step(StepKind.TRANSCRIBE, part, 2, 3) for part in range(done)]

@@ -34,7 +34,11 @@ def transcribe(job: Job) -> StageKey:
 
 
 def diarize(job: Job) -> StageKey:
-    return keys_of(job).diarize(PLAN, DIARIZER)
+    return keys_of(job).diarize(PLAN, DIARIZER, by_chunk=False)
+
+
+def embed(job: Job) -> StageKey:
+    return keys_of(job).embed(PLAN, CHUNK, DIARIZER)
 
 
 def whole(job: Job) -> StageKey:
@@ -45,7 +49,7 @@ def with_options(**options: Any) -> Job:
     return replace(JOB, options=replace(JOB.options, **options))
 
 
-STAGES = (prepare, transcribe, diarize, whole)
+STAGES = (prepare, transcribe, embed, diarize, whole)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -103,8 +107,16 @@ def test_another_engine_model_or_setting_has_another_key(engine: Any) -> None:
 
 def test_other_audio_has_another_key() -> None:
     assert keys_of(JOB).transcribe(replace(CHUNK, digest="other"), TRANSCRIBER) != transcribe(JOB)
-    assert keys_of(JOB).diarize(replace(PLAN, audio_digest="other"), DIARIZER) != diarize(JOB)
+    assert keys_of(JOB).diarize(replace(PLAN, audio_digest="other"), DIARIZER, by_chunk=False) != diarize(JOB)
     assert prepare(replace(JOB, source_digest="other")) != prepare(JOB)
+    assert keys_of(JOB).embed(PLAN, replace(CHUNK, digest="other"), DIARIZER) != embed(JOB)
+
+
+def test_where_the_cuts_are_matters_to_a_diarizer_by_chunk_alone() -> None:
+    moved = replace(PLAN, chunks=(replace(CHUNK, own=Span(0.0, 1.0)),))
+    keys = keys_of(JOB)
+    assert keys.diarize(moved, DIARIZER, by_chunk=False) == diarize(JOB)
+    assert keys.diarize(moved, DIARIZER, by_chunk=True) != keys.diarize(PLAN, DIARIZER, by_chunk=True)
 
 
 @pytest.mark.parametrize("stage", STAGES)

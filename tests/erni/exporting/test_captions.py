@@ -26,7 +26,7 @@ def transcript(
 def captions(
     *lines: tuple[float, float, str | None, str], duration_s: float = 60.0, gaps: tuple[Gap, ...] = ()
 ) -> list[Caption]:
-    return build_captions(transcript(*lines, duration_s=duration_s, gaps=gaps), name_speakers=True)
+    return list(build_captions(transcript(*lines, duration_s=duration_s, gaps=gaps), name_speakers=True))
 
 
 def times(*lines: tuple[float, float, str | None, str], duration_s: float = 60.0) -> list[tuple[int, int]]:

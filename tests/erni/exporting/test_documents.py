@@ -18,7 +18,7 @@ def segment(start_s: float, end_s: float, speaker: str | None, text: str) -> Seg
 def paragraphs(*segments: Segment, gaps: tuple[Gap, ...] = (), speakers: tuple[str, ...] = ()) -> list[str]:
     coverage = replace(EMPTY.coverage, gaps=gaps)
     transcript = replace(EMPTY, segments=segments, coverage=coverage, speakers=speakers)
-    return render_txt(transcript).rstrip("\n").split("\n\n")
+    return "".join(render_txt(transcript)).rstrip("\n").split("\n\n")
 
 
 def test_talk_time_and_words_are_counted_per_speaker() -> None:
@@ -27,7 +27,7 @@ def test_talk_time_and_words_are_counted_per_speaker() -> None:
         segment(2.0, 3.0, "x", "b"),
         segment(3.0, 4.25, "speaker_1", "c"),
     )
-    document = json.loads(render_json(replace(EMPTY, segments=segments, speakers=("speaker_1", "x"))))
+    document = json.loads("".join(render_json(replace(EMPTY, segments=segments, speakers=("speaker_1", "x")))))
     assert document["speakers"] == [
         {"id": "speaker_1", "label": "Speaker 1", "talk_s": 2.75, "words": 2},
         {"id": "x", "label": "x", "talk_s": 1.0, "words": 1},

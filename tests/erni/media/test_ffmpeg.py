@@ -454,3 +454,15 @@ def test_messages_never_quote_what_ffmpeg_said(decoder: Decoder, tmp_path: Path,
     with pytest.raises(ErniError) as caught:
         decoder.decode(source, destination, lambda _: None, lambda: None)
     assert "secret" not in caught.value.message
+
+
+def test_the_header_tells_the_length_before_anything_is_decoded(make_media: MakeMedia, decoder: Decoder) -> None:
+    source = make_media("recording.mp3", sound="sine=440:d=120:r=16000")
+    assert decoder.promised_duration_s(source) == pytest.approx(120.0, abs=0.2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no media"])
+def test_a_header_that_says_nothing_promises_nothing(decoder: Decoder, tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "recording.mp3"
+    source.write_bytes(content)
+    assert decoder.promised_duration_s(source) == 0.0

@@ -15,7 +15,7 @@ import redis
 from erni.chunking import ChunkLimits
 from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import QueueUnavailable
-from erni.jobs import Job, JobOptions
+from erni.jobs import Job, JobOptions, StepKind
 from erni.keys import ApiKey
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.model import Turn, Word
@@ -26,6 +26,7 @@ from erni.stores.blobs import FsspecBlobStore
 from erni.stores.database import migrate, open_database
 from erni.stores.redis_cache import RedisStageCache
 from erni.stores.redis_flights import RedisFlights
+from erni.stores.redis_waiting_chunks import RedisWaitingChunks
 from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.sql_keys import SqlKeyStore
 
@@ -48,13 +49,13 @@ class NotingQueue:
     def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
         self._note("fan_out", job_id, fan_out)
 
-    def send_finish(self, job_id: str) -> None:
-        self._note("finish", job_id)
+    def send_finish(self, job_id: str, *, is_long: bool = False) -> None:
+        self._note("finish_long" if is_long else "finish", job_id)
 
     def jobs_in_queue(self) -> set[str]:
         return self.held
 
-    def count_transcribers(self) -> int:
+    def count_processes(self, kind: StepKind) -> int:
         return 2
 
     def _note(self, *message: object) -> None:
@@ -132,6 +133,7 @@ def services(
         queue_watch=queue,
         cache=RedisStageCache(redis_client, max_entry_bytes=2**20, longest_ttl_s=3600.0),
         flights=RedisFlights(redis_client, lease_s=2.0),
+        waiting_chunks=RedisWaitingChunks(redis_client),
         meter=meter,
         transcribers={"scripted": ScriptedTranscriber(spoken)},
         diarizers={"scripted": ScriptedDiarizer(two_speakers)},

@@ -25,13 +25,15 @@ from erni.errors import (
 )
 from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Transcript, Turn, Word
-from erni.ports import DiarizationRequest, FanOut, TranscriptionRequest
+from erni.ports import DiarizationRequest, TranscriptionRequest
 from erni.services import Services
 from erni.steps.cleaning import delete_expired, delete_temporary
+from erni.steps.diarizing import diarize_job
 from erni.steps.ending import cancel_job, delete_job
 from erni.steps.finishing import finish_job
+from erni.steps.pieces import load_plan
 from erni.steps.preparing import prepare_job
-from erni.steps.recognising import diarize_job, transcribe_chunk
+from erni.steps.recognising import transcribe_chunk
 from erni.steps.running import StepFailed
 from erni.steps.sweeping import sweep_jobs
 
@@ -65,8 +67,13 @@ def test_a_job_goes_through_its_states_to_a_transcript(services: Services, submi
     assert prepared.status is JobStatus.PROCESSING
     assert prepared.chunks_total is not None
     assert prepared.chunks_total > 1
-    fan_out = FanOut((0, 1), 2, diarize=True)
-    assert queue.sent == [("prepare", job.job_id), ("fan_out", job.job_id, fan_out)]  # type: ignore[attr-defined]  # NotingQueue
+    sent, (name, job_id, fan_out) = queue.sent  # type: ignore[attr-defined]  # NotingQueue
+    assert (sent, name, job_id) == (("prepare", job.job_id), "fan_out", job.job_id)
+    assert fan_out.diarize
+    chunks = load_plan(services, job.job_id).chunks
+    assert len(fan_out.lanes) == 2
+    assert all(lane.kind is StepKind.TRANSCRIBE for lane in fan_out.lanes)
+    assert chunks[fan_out.lanes[0].chunk].audio.duration_s == max(chunk.audio.duration_s for chunk in chunks)
     assert set(run_pieces(services, job.job_id)) == {"ok"}
     finish_job(services, job.job_id)
     done = services.jobs.get(job.job_id)

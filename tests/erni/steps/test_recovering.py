@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -23,18 +25,21 @@ from erni.errors import (
 )
 from erni.jobs import Job, JobStatus, Piece, Step, StepKind
 from erni.model import Transcript, Turn, Word
-from erni.ports import DiarizationRequest, FanOut, TranscriptionRequest
+from erni.ports import DiarizationRequest, FanOut, Lane, TranscriptionRequest
 from erni.services import Services
+from erni.steps.diarizing import diarize_job
 from erni.steps.ending import cancel_job
 from erni.steps.finishing import finish_job
 from erni.steps.preparing import prepare_job
-from erni.steps.recognising import diarize_job, give_up_hung_engine, next_chunk, transcribe_chunk
+from erni.steps.recognising import transcribe_chunk
 from erni.steps.restarting import retry_job
 from erni.steps.running import make_checkpoint
 from erni.steps.sweeping import examine_jobs, sweep_jobs
+from erni.steps.working import give_up_hung_engine, next_chunk
 
 Submit = Callable[..., Job]
 FIRST = Piece(StepKind.TRANSCRIBE, 0)
+SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
 
 
 def speak(request: TranscriptionRequest) -> tuple[Word, ...]:
@@ -226,16 +231,39 @@ def test_a_checkpoint_says_at_once_that_the_worker_has_to_stop(services: Service
         make_checkpoint(replace(services, is_draining=lambda: True), job.job_id)()
 
 
-def test_a_lane_passes_over_what_is_done(services: Services, submit: Submit) -> None:
+def test_a_lane_passes_over_what_is_done(services: Services, submit: Submit, queue: object) -> None:
     job = submit()
     prepare_job(services, job.job_id)
     total = services.jobs.get(job.job_id).chunks_total or 0
     assert total >= 4
     transcribe_chunk(services, job.job_id, 1)
-    assert next_chunk(services, job.job_id, 0, 1) == 2
-    assert next_chunk(services, job.job_id, total - 1, 1) is None
+    begun = [lane.chunk for lane in queue.sent[-1][2].lanes]  # type: ignore[attr-defined]  # NotingQueue
+    taken = iter(lambda: next_chunk(services, job.job_id, StepKind.TRANSCRIBE), None)
+    assert sorted([*begun, *taken]) == [index for index in range(total) if index != 1 or index in begun]
+
+
+def test_a_lane_of_a_cancelled_job_comes_to_its_end(services: Services, submit: Submit) -> None:
+    job = submit()
+    prepare_job(services, job.job_id)
     cancel_job(services, job.job_id)
-    assert next_chunk(services, job.job_id, 0, 1) is None
+    assert next_chunk(services, job.job_id, StepKind.TRANSCRIBE) is None
+
+
+def test_a_chunk_lost_with_its_lane_is_sent_again(
+    services: Services, submit: Submit, queue: object, clock: object
+) -> None:
+    job = submit(diarizer=None)
+    prepare_job(services, job.job_id)
+    for lane in queue.sent[-1][2].lanes:  # type: ignore[attr-defined]  # NotingQueue
+        transcribe_chunk(services, job.job_id, lane.chunk)
+    lost = next_chunk(services, job.job_id, StepKind.TRANSCRIBE)
+    while (chunk := next_chunk(services, job.job_id, StepKind.TRANSCRIBE)) is not None:
+        transcribe_chunk(services, job.job_id, chunk)
+    finish_job(services, job.job_id)
+    assert services.jobs.get(job.job_id).status is JobStatus.PROCESSING
+    clock.now += timedelta(minutes=2)  # type: ignore[attr-defined]  # Clock
+    sweep_jobs(services)
+    assert [lane.chunk for lane in queue.sent[-1][2].lanes] == [lost]  # type: ignore[attr-defined]  # NotingQueue
 
 
 def test_a_join_that_comes_too_early_waits_for_the_pieces(services: Services, submit: Submit) -> None:
@@ -290,7 +318,7 @@ def test_a_retry_does_only_what_is_missing(services: Services, submit: Submit, q
     assert retried.restarted_at is not None
     assert retried.finished_at is None
     prepare_job(engines, job.job_id)
-    assert queue.sent[-1] == ("fan_out", job.job_id, FanOut((0,), 1, diarize=False))  # type: ignore[attr-defined]  # NotingQueue
+    assert queue.sent[-1] == ("fan_out", job.job_id, FanOut((Lane(StepKind.TRANSCRIBE, 0),)))  # type: ignore[attr-defined]  # NotingQueue
     assert transcribe_chunk(engines, job.job_id, 0) == "ok"
     finish_job(engines, job.job_id)
     assert services.jobs.get(job.job_id).status is JobStatus.SUCCEEDED
@@ -380,19 +408,28 @@ def test_a_retried_jobs_deadline_begins_anew(services: Services, submit: Submit,
     assert diagnosis.action != "fail"
 
 
+@pytest.mark.parametrize("tells_its_length", [True, False])
 def test_a_long_recording_is_passed_to_the_workers_for_long_work(
-    services: Services, submit: Submit, queue: object
+    services: Services, submit: Submit, queue: object, tmp_path: Path, *, tells_its_length: bool
 ) -> None:
     small = replace(services, limits=replace(services.limits, long_s=30.0))
-    job = submit()
+    if tells_its_length:
+        # The header is enough: one second of it could be decoded.
+        small = replace(small, decoder=replace(small.decoder, max_duration_s=1.0))
+        job = submit()
+    else:
+        piped = tmp_path / "piped.wav"
+        command = [services.decoder.program, "-v", "error", "-i", SAMPLE, "-f", "wav", "pipe:1"]
+        piped.write_bytes(subprocess.check_output(command))
+        job = submit(piped)
     prepare_job(small, job.job_id)
     assert queue.sent[-1] == ("prepare_long", job.job_id)  # type: ignore[attr-defined]  # NotingQueue
     assert step_of(services, job, Piece(StepKind.PREPARE)).deliveries == 0
-    prepare_job(small, job.job_id, is_long=True)
+    prepare_job(replace(small, decoder=services.decoder), job.job_id, is_long=True)
     name, _, fan_out = queue.sent[-1]  # type: ignore[attr-defined]  # NotingQueue
     assert name == "fan_out"
     assert fan_out.is_long
-    assert fan_out.first_chunks == (0,)  # of two processes it leaves one free
+    assert len(fan_out.lanes) == 2
 
 
 def test_a_tenants_further_jobs_wait_until_one_is_over(

@@ -16,10 +16,11 @@ from erni.jobs import Job, JobStatus, Step, StepKind
 from erni.model import Turn, Word
 from erni.ports import DiarizationRequest, TranscriptionRequest
 from erni.services import Services
+from erni.steps.diarizing import diarize_job
 from erni.steps.ending import delete_job
 from erni.steps.finishing import finish_job
 from erni.steps.preparing import prepare_job
-from erni.steps.recognising import diarize_job, transcribe_chunk
+from erni.steps.recognising import transcribe_chunk
 
 Submit = Callable[..., Job]
 PRICE = 0.006

@@ -11,15 +11,30 @@ from celery import Celery
 from celery.utils.nodenames import worker_direct
 from redis import Redis
 
-from config.queue import DIARIZE, LONG, MEDIA, QUEUES, TRANSCRIBE, TRANSCRIBE_CHUNK, CeleryJobQueue, make_celery
+from config.queue import (
+    DIARIZE,
+    LONG,
+    MEDIA,
+    QUEUE_OF_KIND,
+    QUEUES,
+    TRANSCRIBE,
+    TRANSCRIBE_CHUNK,
+    CeleryJobQueue,
+    make_celery,
+)
 from config.settings import RedisSettings, Settings
 from erni.errors import QueueUnavailable
-from erni.ports import FanOut
+from erni.jobs import StepKind
+from erni.ports import FanOut, Lane
 from erni.redis_keys import worker_beacon
 from erni.stores.redis_beacons import RedisBeacons
 from erni.stores.redis_queue_state import RedisQueueState
 
 FIRST, SECOND = "a" * 32, "b" * 32
+
+
+def lanes(count: int) -> tuple[Lane, ...]:
+    return tuple(Lane(StepKind.TRANSCRIBE, chunk) for chunk in range(count))
 
 
 @pytest.fixture
@@ -30,7 +45,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def state(redis: Redis) -> RedisQueueState:
-    return RedisQueueState(redis, QUEUES, transcribe_queue=TRANSCRIBE)
+    return RedisQueueState(redis, QUEUES, queue_of_kind=QUEUE_OF_KIND)
 
 
 @pytest.fixture
@@ -99,7 +114,7 @@ def test_acknowledged_message_is_forgotten(sender: CeleryJobQueue, state: RedisQ
 
 
 def test_every_piece_of_a_fan_out_names_its_job(sender: CeleryJobQueue, state: RedisQueueState) -> None:
-    sender.send_fan_out(FIRST, FanOut((0, 1, 2), stride=3, diarize=True))
+    sender.send_fan_out(FIRST, FanOut(lanes(3), diarize=True))
     assert by_name(state)[TRANSCRIBE] == (3, 0)
     assert by_name(state)[DIARIZE] == (1, 0)
     assert state.jobs_in_queue() == {FIRST}
@@ -107,7 +122,7 @@ def test_every_piece_of_a_fan_out_names_its_job(sender: CeleryJobQueue, state: R
 
 def test_long_work_is_counted_in_its_own_queue(sender: CeleryJobQueue, state: RedisQueueState, broker: Any) -> None:
     sender.send_prepare(FIRST, is_long=True)
-    sender.send_fan_out(SECOND, FanOut((0,), stride=1, diarize=True, is_long=True))
+    sender.send_fan_out(SECOND, FanOut(lanes(1), diarize=True, is_long=True))
     assert by_name(state)[LONG] == (2, 0)
     assert by_name(state)[DIARIZE] == by_name(state)[MEDIA] == (0, 0)
     assert broker.basic_get(LONG) is not None
@@ -193,17 +208,17 @@ def test_beacon_that_expired_serves_nothing(redis: Redis, state: RedisQueueState
     announce(redis, "one", MEDIA, TRANSCRIBE, lives_ms=20)
     time.sleep(0.05)
     assert state.served_queues() == set()
-    assert state.count_transcribers() == 0
+    assert state.count_processes(StepKind.TRANSCRIBE) == 0
     assert redis.keys() == []  # nor is its name kept
 
 
 def test_transcribers_are_the_processes_of_ready_workers_that_take_chunks(redis: Redis, state: RedisQueueState) -> None:
-    assert state.count_transcribers() == 0
+    assert state.count_processes(StepKind.TRANSCRIBE) == 0
     announce(redis, "one", TRANSCRIBE, processes=3)
     announce(redis, "two", MEDIA, TRANSCRIBE, processes=2)
     announce(redis, "loading", TRANSCRIBE, is_ready=False, processes=8)
     announce(redis, "other", MEDIA, processes=16)
-    assert state.count_transcribers() == 5
+    assert state.count_processes(StepKind.TRANSCRIBE) == 5
 
 
 def test_beacon_that_cannot_be_read_counts_nothing(redis: Redis, state: RedisQueueState) -> None:
@@ -211,14 +226,14 @@ def test_beacon_that_cannot_be_read_counts_nothing(redis: Redis, state: RedisQue
         announce(redis, str(node), TRANSCRIBE)
         redis.set(worker_beacon(str(node)), beacon)
     announce(redis, "one", TRANSCRIBE)
-    assert state.count_transcribers() == 1
+    assert state.count_processes(StepKind.TRANSCRIBE) == 1
     assert state.served_queues() == {TRANSCRIBE}
 
 
 def test_absent_broker_is_told_as_such() -> None:
     with Redis.from_url("redis://127.0.0.1:1") as absent:
-        state = RedisQueueState(absent, QUEUES, transcribe_queue=TRANSCRIBE)
+        state = RedisQueueState(absent, QUEUES, queue_of_kind=QUEUE_OF_KIND)
         for look in (state.read, state.jobs_in_queue, state.served_queues):
             with pytest.raises(QueueUnavailable):
                 look()
-        assert state.count_transcribers() == 0
+        assert state.count_processes(StepKind.TRANSCRIBE) == 0
