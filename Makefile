@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTED := $(VENV)/.tested
 TRACKED := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
-EXTRAS := local,postgres,s3,dev
+EXTRAS := local,eval,postgres,s3,dev
 
-.PHONY: help demo up test check lint bench chaos format constraints clean
+.PHONY: help demo up test check lint eval meeteval bench chaos format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,12 @@ $(TESTED): $(BIN)/.installed $(TRACKED)
 	@$(BIN)/python -m pytest
 	@touch $@
 
+eval: $(BIN)/.installed ## measure quality beside references (DATA=folder JSON=file PLOTS=folder); see docs/evaluation.md
+	@$(BIN)/erni eval $(if $(DATA),"$(DATA)") $(if $(JSON),--json "$(JSON)") $(if $(PLOTS),--plots "$(PLOTS)")
+
+meeteval: $(BIN)/.installed ## add cpWER and tcpWER to `make eval`; needs a C++ compiler
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[meeteval]'
+
 bench: $(BIN)/.installed ## measure here, an hour in all; see python -m bench --help (AUDIO=file REFERENCE=text to add one)
 	@$(BIN)/python -m bench $(if $(AUDIO),--audio "$(AUDIO)") $(if $(REFERENCE),--reference "$(REFERENCE)")
 
@@ -54,7 +60,7 @@ format: $(BIN)/.installed ## format and mend what ruff can
 
 constraints: ## resolve the newest allowed versions into constraints.txt
 	@$(PYTHON) -m venv $(VENV)-resolve
-	@$(VENV)-resolve/bin/python -m pip install -qq 'torch==2.13.0' --editable '.[$(EXTRAS)]'
+	@$(VENV)-resolve/bin/python -m pip install -qq 'torch==2.13.0' --editable '.[$(EXTRAS),meeteval]'
 	@$(VENV)-resolve/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	@rm -r $(VENV)-resolve
 

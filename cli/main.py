@@ -26,6 +26,7 @@ _MODULES: Final = {
     "init": "cli.host_commands",
     "settings": "cli.host_commands",
     "doctor": "cli.doctor",
+    "eval": "cli.eval_command",
     "demo": "cli.demo",
 }
 _UNLISTED: Final = {"demo"}

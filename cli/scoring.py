@@ -1,36 +1,15 @@
-"""How well a transcript matches a known reference: word errors and right speakers. Reads and prints nothing.
-
-Normalisation follows the idea of the English text standardisation in the Whisper paper (Radford et al.,
-2022, appendix C): differences of writing (case, punctuation, contractions, digits for small numbers) are not
-errors.
-"""
+"""How well the demo's transcript matches its reference: word errors and right speakers. Reads and prints nothing."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import jiwer
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-_CONTRACTIONS: Final = (
-    (r"\bwon't\b", "will not"),
-    (r"\bcan't\b|\bcannot\b", "can not"),
-    (r"\blet's\b", "let us"),
-    (r"n't\b", " not"),
-    (r"'re\b", " are"),
-    (r"'ve\b", " have"),
-    (r"'ll\b", " will"),
-    (r"'m\b", " am"),
-    (r"\b(it|that|what|there|he|she|who|where|here|how)'s\b", r"\1 is"),
-)
-_NUMBERS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_SPELLINGS: Final = {"ok": "okay", "colour": "color", "colours": "colors"} | {
-    str(number): word for number, word in enumerate(_NUMBERS)
-}
+from evals.aligning import align
+from evals.naming import name_speakers
+from evals.normalising import SpokenWord, normalise_words
+from evals.word_metrics import count_word_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,67 +28,35 @@ class Score:
     speaker_word_accuracy: float
 
 
-@dataclass(frozen=True, slots=True)
-class _SpokenWord:
-    text: str
-    speaker: str | None
-
-
 def score_transcript(transcript_json: dict[str, Any], reference_json: dict[str, Any]) -> Score:
-    """Compare a transcript in Erni's JSON format with a reference: ``turns`` of ``speaker`` and ``text``.
+    """Compare a transcript in Erni's JSON format with a reference: ``language``, ``turns`` of ``speaker`` and ``text``.
 
     Raises:
         ValueError: the reference holds no words.
     """
+    language = reference_json["language"]
     found = _spoken_words(
-        (word["speaker"], word["text"]) for segment in transcript_json["segments"] for word in segment["words"]
+        ((word["speaker"], word["text"]) for segment in transcript_json["segments"] for word in segment["words"]),
+        language,
     )
-    expected = _spoken_words((turn["speaker"], turn["text"]) for turn in reference_json["turns"])
-    if not expected:
+    expected = _spoken_words(((turn["speaker"], turn["text"]) for turn in reference_json["turns"]), language)
+    alignment = align([word.text for word in expected], [word.text for word in found])
+    word_error_rate = count_word_errors(alignment).rate
+    if word_error_rate is None:
         raise ValueError("The reference holds no words to compare with.")
-    alignment = jiwer.process_words(" ".join(word.text for word in expected), " ".join(word.text for word in found))
-    pairs = [
-        (expected[reference_at].speaker, found[found_at].speaker)
-        for chunk in alignment.alignments[0]
-        if chunk.type in {"equal", "substitute"}
-        for reference_at, found_at in zip(
-            range(chunk.ref_start_idx, chunk.ref_end_idx),
-            range(chunk.hyp_start_idx, chunk.hyp_end_idx),
-            strict=True,
-        )
-    ]
+    pairs = [(expected[one].speaker, found[other].speaker) for one, other in alignment.pairs]
+    names = name_speakers(pairs)
+    right = sum(one is not None and names.get(other or "") == one for one, other in pairs)
     return Score(
-        word_error_rate=float(alignment.wer),
+        word_error_rate=word_error_rate,
         words_expected=len(expected),
         words_found=len(found),
         speakers_expected=len({turn["speaker"] for turn in reference_json["turns"]}),
         speakers_found=len(transcript_json["speakers"]),
-        speaker_word_accuracy=_agreement(pairs),
+        speaker_word_accuracy=right / len(pairs) if pairs else 0.0,
     )
 
 
-def normalise(text: str) -> list[str]:
-    """The words of ``text`` as they are compared."""
-    text = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    for pattern, replacement in _CONTRACTIONS:
-        text = re.sub(pattern, replacement, text)
-    words = re.findall(r"\w+", text.replace("'", ""))
-    return [_SPELLINGS.get(word, word) for word in words]
-
-
-def _spoken_words(spoken: Iterable[tuple[str | None, str]]) -> list[_SpokenWord]:
-    return [_SpokenWord(word, speaker) for speaker, text in spoken for word in normalise(text)]
-
-
-def _agreement(pairs: list[tuple[str | None, str | None]]) -> float:
-    """Share of pairs that agree when every found speaker stands for one expected speaker at most."""
-    if not pairs:
-        return 0.0
-    expected = sorted({speaker for speaker, _ in pairs if speaker is not None})
-    found = sorted({speaker for _, speaker in pairs if speaker is not None})
-    counts = np.zeros((len(expected), len(found)), dtype=int)
-    for expected_speaker, found_speaker in pairs:
-        if expected_speaker is not None and found_speaker is not None:
-            counts[expected.index(expected_speaker), found.index(found_speaker)] += 1
-    rows, columns = linear_sum_assignment(counts, maximize=True)
-    return float(counts[rows, columns].sum() / len(pairs))
+def _spoken_words(spoken: Iterable[tuple[str | None, str]], language: str) -> list[SpokenWord]:
+    words = [SpokenWord(word, speaker=speaker) for speaker, text in spoken for word in text.split()]
+    return normalise_words(words, language)

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.scoring import normalise, score_transcript
+from cli.scoring import score_transcript
 
 STANDUP = Path(__file__).parents[2] / "samples" / "standup.json"
 REFERENCE = {
+    "language": "en",
     "turns": [
         {"speaker": "anna", "text": "Let us start now."},
         {"speaker": "ben", "text": "It is my turn."},
-    ]
+    ],
 }
 
 
@@ -38,7 +39,7 @@ def test_same_words_written_differently_are_no_error() -> None:
 
 
 def test_each_kind_of_error_counts_once() -> None:
-    one_of_each = transcript(("a", "let us uh start"), ("b", "it is my term"))  # "uh" in, "now" out, "turn" wrong
+    one_of_each = transcript(("a", "let us oh start"), ("b", "it is my term"))  # "oh" in, "now" out, "turn" wrong
     assert score_transcript(one_of_each, REFERENCE).word_error_rate == pytest.approx(3 / 8)
 
 
@@ -71,20 +72,7 @@ def test_empty_transcript_misses_every_word() -> None:
 
 def test_reference_without_words_is_refused() -> None:
     with pytest.raises(ValueError, match="no words"):
-        score_transcript(transcript(("a", "hello")), {"turns": []})
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Don't worry, I'm OK.", ["do", "not", "worry", "i", "am", "okay"]),
-        ("We won't, and can't!", ["we", "will", "not", "and", "can", "not"]),
-        ("3 well-known names", ["three", "well", "known", "names"]),
-        ("the team's plan", ["the", "teams", "plan"]),
-    ],
-)
-def test_writing_is_normalised(text: str, words: list[str]) -> None:
-    assert normalise(text) == words
+        score_transcript(transcript(("a", "hello")), {"language": "en", "turns": []})
 
 
 def test_sample_reference_scores_perfectly_against_itself() -> None:
