@@ -20,10 +20,10 @@ START_TIMEOUT_S = 30.0
 
 
 @contextmanager
-def open_api(data_dir: Path) -> Iterator[Settings]:
-    """Both under the settings of a stack; yields them."""
+def open_api(data_dir: Path, **groups: object) -> Iterator[Settings]:
+    """Both under the settings of a stack, of which ``groups`` replace whole groups; yields them."""
     data_dir.mkdir()
-    settings = demo_settings(load_settings(), data_dir)
+    settings = demo_settings(load_settings(), data_dir).model_copy(update=groups)
     initialise(settings)
     environment = stack_environment(settings, flower_password="unused")  # noqa: S106  # no Flower runs
     commands = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
 import click
-import psutil
 import redis
 
+from bench import processes
+from bench.processes import MB
 from bench.recordings import repeat_sample
 from bench.stack import BenchStack, open_stack
 from chaos.engine_server import open_engine
@@ -23,8 +23,6 @@ PACE: Final = 0.1
 """On the scripted engine's cost of 0.3-1 s a call."""
 SAMPLE_EVERY_S: Final = 2.0
 HALF: Final = 0.5
-
-MB: Final = 1024**2
 
 
 def measure(sample: Path, directory: Path) -> dict[str, Any]:
@@ -52,7 +50,7 @@ def _run(stack: BenchStack, recording: Path) -> dict[str, Any]:
             while not is_over.wait(SAMPLE_EVERY_S):
                 chunks = client.job(job_id)["chunks"]
                 share = chunks["done"] / chunks["total"] if chunks["total"] else 0.0
-                samples.append((share, {**_process_mb(), "redis data": _redis_mb(broker)}))
+                samples.append((share, {**processes.resident_mb(), "redis data": _redis_mb(broker)}))
 
     started = time.perf_counter()
     with stack.client() as client:
@@ -72,28 +70,6 @@ def _run(stack: BenchStack, recording: Path) -> dict[str, Any]:
         "chunks": job["chunks"]["total"],
         "memory": _summarise(samples),
     }
-
-
-def _process_mb() -> dict[str, float]:
-    """The largest resident process of each kind below this one, by the queue or program it serves."""
-    largest: defaultdict[str, float] = defaultdict(float)
-    for process in psutil.Process().children(recursive=True):
-        try:
-            command, resident = process.cmdline(), process.memory_info().rss / MB
-        except psutil.Error:
-            continue
-        kind = _kind(command)
-        if kind is not None:
-            largest[kind] = max(largest[kind], resident)
-    return dict(largest)
-
-
-def _kind(command: list[str]) -> str | None:
-    if "worker" in command and "-Q" in command:
-        return f"worker {command[command.index('-Q') + 1]}"
-    if any("gunicorn" in word for word in command):
-        return "api"
-    return None
 
 
 def _redis_mb(broker: redis.Redis) -> float:

