@@ -48,11 +48,6 @@ def longest_first_s(durations: Sequence[float], slots: int) -> float:
     return list_schedule_s(sorted(durations, reverse=True), slots)
 
 
-def lane_schedule_s(durations: Sequence[float], slots: int) -> float:
-    """The end when slot ``k`` has the pieces ``k, k + slots, k + 2 * slots …`` and no others."""
-    return max(sum(durations[lane::slots]) for lane in range(slots))
-
-
 def find_losses(spans: Sequence[Span], slots: int) -> Losses:
     """Pairs the end that freed a slot with the next begin, whatever the order pieces are given out in.
 

@@ -18,7 +18,7 @@ from erni.ports import DiarizerCapabilities, TranscriberCapabilities
 
 Stage = Literal["prepare", "transcribe", "embed", "diarize", "job"]
 
-STAGE_VERSIONS: Final[dict[Stage, int]] = {"prepare": 1, "transcribe": 1, "embed": 1, "diarize": 2, "job": 2}
+STAGE_VERSIONS: Final[dict[Stage, int]] = {"prepare": 1, "transcribe": 2, "embed": 1, "diarize": 2, "job": 3}
 """Raise a number when a stage would answer otherwise than before: its old results are then not found any more."""
 
 

@@ -13,7 +13,6 @@ from bench.efficiency import (
     even_split_s,
     find_losses,
     fit_line,
-    lane_schedule_s,
     list_schedule_s,
     longest_first_s,
 )
@@ -36,13 +35,8 @@ def test_longest_first_ends_no_later_than_the_given_order_here() -> None:
     assert list_schedule_s((1.0, 1.0, 2.0), 2) == 3.0
 
 
-def test_a_fixed_lane_keeps_its_pieces_though_another_slot_is_free() -> None:
-    assert lane_schedule_s((3.0, 1.0, 3.0, 1.0), 2) == 6.0
-    assert list_schedule_s((3.0, 1.0, 3.0, 1.0), 2) == 4.0
-
-
 def test_more_slots_than_pieces_take_as_long_as_the_longest_piece() -> None:
-    assert list_schedule_s(DURATIONS, 9) == longest_first_s(DURATIONS, 9) == lane_schedule_s(DURATIONS, 9) == 3.0
+    assert list_schedule_s(DURATIONS, 9) == longest_first_s(DURATIONS, 9) == 3.0
 
 
 @given(st.lists(st.floats(0.1, 100.0), min_size=1, max_size=40), st.integers(1, 12))
@@ -51,7 +45,6 @@ def test_no_schedule_of_whole_pieces_beats_the_even_split_or_the_longest_piece(
 ) -> None:
     floor_s = max(even_split_s(durations, slots), *durations) * (1 - 1e-9)
     assert list_schedule_s(durations, slots) >= floor_s
-    assert lane_schedule_s(durations, slots) >= floor_s
     assert floor_s <= longest_first_s(durations, slots) <= 4 / 3 * floor_s + max(durations)
 
 
