@@ -20,6 +20,17 @@ from erni.services import Services
 UNKNOWN_ID = "0" * 32
 
 
+NOTHING_REUSED = {
+    "prepare": 0,
+    "transcribe": 0,
+    "embed": 0,
+    "diarize": 0,
+    "job": 0,
+    "engine_s": 0.0,
+    "usd": 0.0,
+}
+
+
 def post(client: httpx.Client, content: bytes = b"sound", key: str | None = None, **query: str) -> httpx.Response:
     headers = {} if key is None else {"Idempotency-Key": key}
     return client.post("/v1/jobs", content=content, params=query, headers=headers)
@@ -80,15 +91,7 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
     assert job["created_at"].endswith("Z")
     assert (job["started_at"], job["finished_at"], job["restarted_at"]) == (None, None, None)
     assert job["waiting"] is None
-    assert job["reused"] == {
-        "prepare": 0,
-        "transcribe": 0,
-        "embed": 0,
-        "diarize": 0,
-        "job": 0,
-        "engine_s": 0.0,
-        "usd": 0.0,
-    }
+    assert job["reused"] == NOTHING_REUSED
 
 
 def test_accepted_job_is_queued_right_after_its_answer(client: httpx.Client, services: Services) -> None:
@@ -168,11 +171,8 @@ def test_job_shows_what_earlier_results_spared(client: httpx.Client, services: S
         saved = Savings(engine_s=1.25, usd=0.003)
         services.jobs.finish_step(replace(begun, status="ok", finished_at=now, savings=saved))
     assert client.get(f"/v1/jobs/{finished_job.job_id}").json()["reused"] == {
-        "prepare": 0,
+        **NOTHING_REUSED,
         "transcribe": 2,
-        "embed": 0,
-        "diarize": 0,
-        "job": 0,
         "engine_s": 2.5,
         "usd": 0.006,
     }
