@@ -55,18 +55,30 @@ class Run:
 
     @property
     def pieces(self) -> int:
-        """Decoding, chunks and diarization."""
-        return int(self.job["chunks"]["total"]) + 2
+        """Decoding, each chunk's words and voices, and telling the voices apart."""
+        return 2 * self._chunks + 2
 
     @property
     def pieces_reused(self) -> int:
         reused = self.job["reused"]
-        return self.pieces if reused["job"] else reused["prepare"] + reused["transcribe"] + reused["diarize"]
+        if reused["job"]:
+            return self.pieces
+        return int(reused["prepare"] + reused["transcribe"] + self._voices_reused + reused["diarize"])
 
     @property
     def engine_calls(self) -> int:
         reused = self.job["reused"]
-        return 0 if reused["job"] else self.job["chunks"]["total"] - reused["transcribe"] + 1 - reused["diarize"]
+        return 0 if reused["job"] else 2 * self._chunks - int(reused["transcribe"]) - self._voices_reused
+
+    @property
+    def _chunks(self) -> int:
+        return int(self.job["chunks"]["total"])
+
+    @property
+    def _voices_reused(self) -> int:
+        """Turns known from before spare all voices."""
+        reused = self.job["reused"]
+        return self._chunks if reused["diarize"] else int(reused["embed"])
 
 
 def measure(stack: BenchStack, recording: Path, directory: Path) -> dict[str, Any]:
