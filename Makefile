@@ -48,7 +48,7 @@ eval: $(BIN)/.installed ## measure quality beside references (DATA=folder JSON=f
 meeteval: $(BIN)/.installed ## add cpWER and tcpWER to `make eval`; needs a C++ compiler
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[meeteval]'
 
-bench: $(BIN)/.installed ## measure here, an hour in all; see python -m bench --help (AUDIO=file REFERENCE=text to add one)
+bench: $(BIN)/.installed ## measure here, two hours in all; see python -m bench --help (AUDIO=file REFERENCE=text to add one)
 	@$(BIN)/python -m bench $(if $(AUDIO),--audio "$(AUDIO)") $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 chaos: $(BIN)/.installed ## break everything under load and count the losses (SEED=n FAULTS=n JOBS=n)
