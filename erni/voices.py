@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,14 +36,25 @@ class Voices:
     engine_s: float = 0.0
 
 
-def gather_voices(parts: Sequence[Voices]) -> Voices:
-    """The voices of consecutive chunks as those of the whole. ``parts`` must not be empty."""
+def gather_voices(parts: Iterable[Voices]) -> Voices | None:
+    """The voices of consecutive chunks as those of the whole, in half precision; ``None`` where there are no parts.
+
+    Parts are taken one at a time and not kept: all voices of a day are there once, never twice.
+    """
+    windows, embeddings = bytearray(), bytearray()
+    last, engine_s = None, 0.0
+    for part in parts:
+        windows += part.windows.astype(np.float64).tobytes()
+        embeddings += part.embeddings.astype(np.float16).tobytes()
+        last, engine_s = part, engine_s + part.engine_s
+    if last is None:
+        return None
     return Voices(
-        parts[0].engine,
-        parts[0].model,
-        np.concatenate([part.windows for part in parts]),
-        np.concatenate([part.embeddings for part in parts]),
-        sum(part.engine_s for part in parts),
+        last.engine,
+        last.model,
+        np.frombuffer(windows, np.float64).reshape(-1, 2),
+        np.frombuffer(embeddings, np.float16).reshape(-1, last.embeddings.shape[1]),
+        engine_s,
     )
 
 

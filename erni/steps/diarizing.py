@@ -4,7 +4,8 @@ as the diarizer works.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import structlog
 
@@ -174,12 +175,13 @@ def _ask_whole(services: Services, work: PieceWork, diarizer: WholeDiarizer, key
 
 def _load_voices(services: Services, job: Job, plan: Plan) -> Voices:
     """Of all chunks that have some. Raises EngineRejected where none has."""
-    parts: list[Voices] = []
-    for chunk in plan.chunks:
-        try:
-            parts.append(load_voices(services.blobs.get_bytes(blob_paths.chunk_voices(job.job_id, chunk.index))))
-        except BlobNotFound:
-            continue
-    if not parts:
+
+    def parts() -> Iterator[Voices]:
+        for chunk in plan.chunks:
+            with suppress(BlobNotFound):
+                yield load_voices(services.blobs.get_bytes(blob_paths.chunk_voices(job.job_id, chunk.index)))
+
+    voices = gather_voices(parts())
+    if voices is None:
         raise EngineRejected("The voices of no chunk could be heard.")
-    return gather_voices(parts)
+    return voices

@@ -178,7 +178,9 @@ def test_where_a_chunk_lies_does_not_change_its_voices(chunked_diarizer: Chunked
 
 def test_voices_of_two_chunks_become_turns_of_the_recording(chunked_diarizer: ChunkedDiarizer, clip: Path) -> None:
     parts = [chunked_diarizer.embed(embedding(clip, offset_s=offset_s)) for offset_s in (0.0, CLIP_S)]
-    found = chunked_diarizer.cluster(ClusteringRequest(gather_voices(parts), 2, None, None))
+    voices = gather_voices(parts)
+    assert voices is not None
+    found = chunked_diarizer.cluster(ClusteringRequest(voices, 2, None, None))
     assert (found.engine, found.model) == (chunked_diarizer.capabilities.engine, chunked_diarizer.capabilities.model)
     assert len({turn.speaker for turn in found.turns}) == 2
     assert all(0 <= turn.start_s < turn.end_s <= 2 * CLIP_S for turn in found.turns)

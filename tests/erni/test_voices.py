@@ -37,11 +37,17 @@ def test_a_minute_of_voices_takes_less_than_50_kb() -> None:
 
 
 def test_voices_of_chunks_are_gathered_in_order() -> None:
-    gathered = gather_voices([voices(3), voices(0, 5.0), voices(4, 10.0)])
+    gathered = gather_voices(iter([voices(3), voices(0, 5.0), voices(4, 10.0)]))
+    assert gathered is not None
     assert gathered.windows.shape == (7, 2)
     assert gathered.embeddings.shape == (7, 192)
     assert gathered.windows[3, 0] == 10.0
     assert gathered.engine_s == pytest.approx(0.75)
+    np.testing.assert_allclose(gathered.embeddings[:3], voices(3).embeddings, rtol=1e-3)
+
+
+def test_no_chunks_have_no_voices() -> None:
+    assert gather_voices([]) is None
 
 
 def test_a_chunk_without_windows_is_stored_and_read() -> None:
