@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from config.bootstrap import build_diarizers, build_services
 from config.logging import configure_logging
 from config.queue import DEFAULT, DIARIZE, LONG, MEDIA, QUEUES, TRANSCRIBE, make_celery
 from config.settings import load_settings
-from erni.errors import ErniError
+from erni.errors import ConfigError, ErniError
 from erni.ports import ChunkedDiarizer, Diarizer
 from erni.services import Services
 from tasks.pool import announce_ready, is_draining, request_drain
@@ -123,7 +124,9 @@ def _load_engines(queues: tuple[str, ...]) -> None:
         if DIARIZE in queues:
             diarizer.load()
         if {DEFAULT, LONG} & set(queues) and isinstance(diarizer, ChunkedDiarizer):
-            diarizer.load_clustering()
+            # Joining needs it only for jobs whose voices some other worker here has heard.
+            with suppress(ConfigError):
+                diarizer.load_clustering()
 
 
 @worker_shutting_down.connect

@@ -14,8 +14,8 @@ import numpy as np
 from erni.engines.campplus import EMBEDDING_SIZE
 from erni.engines.clustering import MOST_WINDOWS, cluster_speakers
 from erni.engines.versions import installed_version
-from erni.engines.voice_model import VoiceModel, load_voice_model
-from erni.errors import EngineRejected, EngineUnavailable
+from erni.engines.voice_model import NOT_INSTALLED, VoiceModel, load_voice_model
+from erni.errors import ConfigError, EngineRejected, EngineUnavailable
 from erni.media.audio import read_span
 from erni.model import SAMPLE_RATE_HZ, Diarization, Span
 from erni.ports import ClusteringRequest, DiarizerCapabilities, EmbeddingRequest
@@ -59,9 +59,16 @@ class SenkoDiarizer:
         self._model.embed(noise * np.float32(0.1), 0.0, self._model.windows(Span(0.0, WARM_UP_S)))
 
     def load_clustering(self) -> None:
-        """Run the clustering once, on as much as it ever looks at: then the longest recording finds it warmed up."""
+        """Run the clustering once, on as much as it ever looks at: then the longest recording finds it warmed up.
+
+        Raises:
+            ConfigError: what it runs on is not installed.
+        """
         noise = np.random.default_rng(0).standard_normal((MOST_WINDOWS, EMBEDDING_SIZE), dtype=np.float32)
-        cluster_speakers(noise)
+        try:
+            cluster_speakers(noise)
+        except ImportError as error:
+            raise ConfigError(NOT_INSTALLED) from error
 
     def embed(self, request: EmbeddingRequest) -> Voices:
         started = time.perf_counter()
@@ -100,6 +107,8 @@ class SenkoDiarizer:
                 least=request.min_speakers,
                 most=request.max_speakers,
             )
+        except ImportError as error:
+            raise ConfigError(NOT_INSTALLED) from error
         except (RuntimeError, ValueError) as error:
             raise EngineRejected(f"The voices could not be told apart: {error}") from error
         turns = label_turns(voices.windows, labels)
