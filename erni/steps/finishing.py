@@ -72,11 +72,13 @@ def answer_from_cache(services: Services, job: Job) -> bool:
     if found is None:
         return False
     outcome, savings = found
+    own = blob_paths.transcript(job.job_id)
     try:
-        services.blobs.copy(blob_paths.transcript(outcome.job_id), blob_paths.transcript(job.job_id))
+        if outcome.job_id != job.job_id:
+            services.blobs.copy(blob_paths.transcript(outcome.job_id), own)
+        transcript = codec.load_transcript(services.blobs.get_bytes(own))
     except BlobNotFound:
         return False
-    transcript = codec.load_transcript(services.blobs.get_bytes(blob_paths.transcript(job.job_id)))
     with run_step(services, job.job_id, JOIN) as run:
         services.jobs.update(
             job.job_id,

@@ -191,3 +191,11 @@ class FullDisk:
 
     def put_bytes(self, path: str, content: bytes) -> None:
         raise StorageFull("The blobs have no space left.")
+
+
+def test_an_answer_whose_job_is_gone_is_made_anew(paid: Services, submit: Submit, ledger: Ledger) -> None:
+    first = run_all(paid, submit())
+    paid.blobs.delete_tree(blob_paths.job_root(first.job_id))
+    again = run_all(paid, submit())
+    assert text_of(paid, again)
+    assert [step.kind for step in reused_steps(paid, again)].count(StepKind.JOIN) == 0
