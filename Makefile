@@ -7,7 +7,7 @@ TESTED := $(VENV)/.tested
 TRACKED := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
 EXTRAS := local,eval,postgres,s3,dev
 
-.PHONY: help demo up test check lint eval meeteval bench chaos format constraints clean
+.PHONY: help demo up vendors test check lint eval meeteval bench chaos format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +25,9 @@ demo: $(BIN)/.installed ## transcribe samples/standup.flac with everything start
 
 up: $(BIN)/.installed ## start the whole stack here and keep it running (Ctrl-C stops it)
 	@$(BIN)/erni up
+
+vendors: $(BIN)/.installed ## stand in for OpenAI, pyannote.ai and Replicate here (Ctrl-C stops them)
+	@$(BIN)/python -m vendors
 
 test: $(BIN)/.installed ## run all tests
 	@$(BIN)/python -m pytest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from api import problems, request_record
-from api.routes import health, jobs, metrics
+from api.routes import engines, health, hooks, jobs, metrics, quotes, usage, voiceprints
 from api.runtime import Runtime, attach_runtime
 
 
@@ -17,6 +17,12 @@ def create_app(runtime: Runtime) -> Flask:
     request_record.install(app, runtime.redis)
     problems.install(app)
     app.register_blueprint(jobs.blueprint)
+    app.register_blueprint(hooks.blueprint)
+    app.register_blueprint(quotes.blueprint)
+    app.register_blueprint(usage.blueprint)
+    app.register_blueprint(engines.blueprint)
+    app.register_blueprint(voiceprints.blueprint)
+    app.register_blueprint(voiceprints.naming)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)
     return app

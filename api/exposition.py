@@ -16,6 +16,9 @@ from redis.exceptions import RedisError
 from api.runtime import Runtime
 from erni.errors import QueueUnavailable, StorageError
 from erni.jobs import JobStatus
+from erni.services import Services
+from erni.steps.awaiting import provider_of
+from erni.steps.probing import remote_terms
 from erni.stores.redis_meter import CacheSums, Histogram, RedisRequestMeter, RedisStageMeter
 from erni.stores.redis_queue_state import RedisQueueState
 
@@ -26,6 +29,7 @@ class StoreCollector(Collector):
     """Collects from records and Redis; a store that is away is told by ``erni_store_up`` and left out."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._services = runtime.services
         self._jobs = runtime.services.jobs
         self._queue_state = RedisQueueState(runtime.redis, runtime.queues)
         self._stage_meter = RedisStageMeter(runtime.redis)
@@ -33,6 +37,7 @@ class StoreCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         up = GaugeMetricFamily("erni_store_up", "1 where the store could be read.", labels=["store"])
+        yield _retirement_family(self._services)
         for store, read in (("records", self._read_records), ("redis", self._read_redis)):
             families = _read_or_nothing(store, read)
             up.add_metric([store], float(families is not None))
@@ -47,7 +52,12 @@ class StoreCollector(Collector):
         return [jobs]
 
     def _read_redis(self) -> Sequence[Metric]:
-        return [*self._queue_families(), *self._work_families(), *self._request_families()]
+        return [
+            *self._queue_families(),
+            *self._work_families(),
+            *self._request_families(),
+            *_engine_families(self._services),
+        ]
 
     def _queue_families(self) -> Sequence[Metric]:
         waiting = GaugeMetricFamily("erni_queue_waiting", "Messages no worker has taken yet.", labels=["queue"])
@@ -110,6 +120,41 @@ def _cache_families(sums: CacheSums) -> Sequence[Metric]:
         _counter("erni_cache_saved_seconds", "Engine time spared by hits.", "stage", sums.saved_s),
         _counter("erni_cache_saved_usd", "Money spared by hits, in US dollars.", "stage", sums.saved_usd),
     ]
+
+
+def _retirement_family(services: Services) -> Metric:
+    today = services.clock().date()
+    left = GaugeMetricFamily(
+        "erni_engine_retires_in_days",
+        "Days until an engine's vendor ends it, of those with a date; negative afterwards.",
+        labels=["engine"],
+    )
+    for engine, terms in remote_terms(services).items():
+        if terms.retires_on is not None:
+            left.add_metric([engine], (terms.retires_on - today).days)
+    return left
+
+
+def _engine_families(services: Services) -> Sequence[Metric]:
+    """How vendors and the gates to their engines stand. Raises QueueUnavailable."""
+    up = GaugeMetricFamily("erni_engine_up", "1 where the last probe of the vendor succeeded.", labels=["provider"])
+    seconds = GaugeMetricFamily(
+        "erni_engine_probe_seconds", "How long the last probe of the vendor took.", labels=["provider"]
+    )
+    is_open = GaugeMetricFamily(
+        "erni_engine_breaker_open", "1 while an engine is left alone after failures.", labels=["engine"]
+    )
+    in_flight = GaugeMetricFamily("erni_engine_in_flight", "Calls under way on its account.", labels=["engine"])
+    waiting = GaugeMetricFamily("erni_engine_waiting", "Calls that wait for its account.", labels=["engine"])
+    terms = remote_terms(services)
+    for provider, probe in services.probes.last(sorted({provider_of(engine) for engine in terms})).items():
+        up.add_metric([provider], float(probe.is_ok))
+        seconds.add_metric([provider], probe.latency_s)
+    for engine, gate in services.gates.states(terms).items():
+        is_open.add_metric([engine], float(gate.breaker != "closed"))
+        in_flight.add_metric([engine], gate.in_flight)
+        waiting.add_metric([engine], gate.waiting)
+    return [up, seconds, is_open, in_flight, waiting]
 
 
 def _counter(name: str, description: str, label: str, amounts: Mapping[str, float]) -> Metric:

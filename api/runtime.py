@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from flask import Flask, current_app
 from redis import Redis
 
+from erni.catalogue import Catalogue
 from erni.options import Offers
 from erni.services import Services
+from erni.signatures import Delivery
 
 _EXTENSION = "erni"
+
+Verifier = Callable[[Mapping[str, str], bytes, datetime], Delivery]
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """``redis`` is for counters and readiness; ``queues`` are the names workers take work from."""
+    """``redis`` is for counters and readiness; ``queues`` are the names workers take work from; ``catalogue`` says
+    where prices come from. ``verifiers`` tell, by vendor, whether a webhook is his: from its headers, its body and the
+    time it is.
+    """
 
     services: Services
     redis: Redis
@@ -25,6 +33,8 @@ class Runtime:
     offers: Offers
     max_upload_bytes: int
     page_size: int
+    catalogue: Catalogue
+    verifiers: Mapping[str, Verifier] = field(default_factory=dict)
 
 
 def attach_runtime(app: Flask, runtime: Runtime) -> None:

@@ -14,7 +14,20 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from bench import cache, endurance, fairness, memory, overhead, records, scaling, speed, startup, traffic, uploads
+from bench import (
+    cache,
+    endurance,
+    fairness,
+    memory,
+    overhead,
+    records,
+    scaling,
+    speed,
+    startup,
+    traffic,
+    uploads,
+    vendor,
+)
 from bench.stack import BenchStack, open_stack
 from bench.summary import SECTIONS, render_table, summarise
 
@@ -29,6 +42,7 @@ OWN_STACK: Final[dict[str, Callable[[Path], Any]]] = {
     "traffic": lambda directory: traffic.measure(SAMPLES / "standup.flac", directory),
     "records": records.measure,
     "scaling": lambda directory: scaling.measure(SAMPLES / "standup.flac", directory),
+    "vendor": lambda directory: vendor.measure(SAMPLES / "standup.flac", directory),
     "endurance": lambda directory: endurance.measure(SAMPLES / "standup.flac", directory),
 }
 """Sections that start what they measure themselves; the others share a stack."""

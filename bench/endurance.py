@@ -16,7 +16,7 @@ from bench.recordings import repeat_sample
 from bench.stack import BenchStack, open_stack
 from chaos.engine_server import open_engine
 from chaos.ledger import Ledger
-from config.settings import ScriptedSettings
+from config.engine_settings import ScriptedSettings
 
 HOURS: Final = 24
 PACE: Final = 0.1

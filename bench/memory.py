@@ -17,7 +17,7 @@ from bench import processes
 from bench.engine import open_engine
 from bench.recordings import repeat_sample
 from bench.stack import BenchStack, open_stack
-from config.settings import ScriptedSettings
+from config.engine_settings import ScriptedSettings
 from erni.exporting import FORMATS
 
 LENGTHS_S: Final[dict[str, float]] = {"1 min": 60.0, "10 min": 600.0, "1 h": 3600.0, "10 h": 36_000.0}

@@ -19,7 +19,7 @@ from bench.efficiency import fit_line
 from bench.engine import open_engine
 from bench.recordings import repeat_sample
 from bench.stack import BenchStack, open_stack
-from config.settings import ScriptedSettings
+from config.engine_settings import ScriptedSettings
 
 CLIP_S: Final = 10
 RUNS: Final = 10

@@ -28,7 +28,8 @@ from bench.engine import Call, TimedEngine, open_engine
 from bench.recordings import shuffle_sample
 from bench.stack import open_stack
 from config.bootstrap import build_services
-from config.settings import QueueSettings, ScriptedSettings, WorkerSettings
+from config.engine_settings import ScriptedSettings
+from config.settings import QueueSettings, WorkerSettings
 from erni.jobs import Step, StepKind
 
 SLOTS: Final = (1, 2, 4, 8, 16, 32)

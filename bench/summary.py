@@ -50,6 +50,8 @@ EFFICIENCY: Final[Mapping[int, Bound]] = {16: Bound(">=", 0.95), 32: Bound(">=",
 GROWTH: Final = Bound("<=", 1.1)
 UPLOAD_RATIO: Final = Bound("<=", 1.5)
 REPEAT_CALLS: Final = Bound("<=", 0)
+WITHIN_LIMITS: Final = Bound("<=", 1.15)
+NONE: Final = Bound("<=", 0)
 
 
 def summarise(figures: Figures) -> list[Row]:
@@ -131,6 +133,15 @@ def _read_startup(figures: Figures) -> Iterator[Row]:
     yield Row("startup", "whole stack: seconds until ready", figures["stack"]["ready_s"])
 
 
+def _read_vendor(figures: Figures) -> Iterator[Row]:
+    for name in ("told", "found", "three"):
+        row = figures[name]
+        bound = WITHIN_LIMITS if name == "told" else None
+        yield Row("vendor", f"{name}: time / what the vendor's limits allow", row["ratio"], bound)
+        yield Row("vendor", f"{name}: chunks lost", row["lost"], NONE if name != "three" else None)
+        yield Row("vendor", f"{name}: chunks paid twice", row["paid_twice"], NONE if name != "three" else None)
+
+
 def _read_endurance(figures: Figures) -> Iterator[Row]:
     for name, row in figures["memory"].items():
         yield Row("endurance", f"{name}: MB at the end / in the middle", round(row["end_mb"] / row["middle_mb"], 3))
@@ -139,6 +150,7 @@ def _read_endurance(figures: Figures) -> Iterator[Row]:
 SECTIONS: Final[dict[str, Callable[[Any], Iterator[Row]]]] = {
     "speed": _read_speed,
     "scaling": _read_scaling,
+    "vendor": _read_vendor,
     "overhead": _read_overhead,
     "traffic": _read_traffic,
     "records": _read_records,

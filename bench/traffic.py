@@ -30,8 +30,9 @@ from cli.embedded import PROJECT_DIR, stack_environment
 from cli.processes import signal_family
 from cli.readiness import probe_readiness
 from config.bootstrap import build_redis, build_services
+from config.engine_settings import ScriptedSettings
 from config.queue import QUEUES
-from config.settings import ScriptedSettings, Settings
+from config.settings import Settings
 from erni import blob_paths
 
 LENGTHS_S: Final = (30.0, 400.0, 1200.0)

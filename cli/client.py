@@ -99,6 +99,11 @@ class ErniClient:
         answer = self._get(f"/v1/jobs/{job_id}/transcript", {"format": transcript_format})
         return self._check(answer).content
 
+    def engines(self) -> list[dict[str, Any]]:
+        """What there is to choose from, and how it does."""
+        found: list[dict[str, Any]] = self._parse(self._get("/v1/engines"))["engines"]
+        return found
+
     def cancel(self, job_id: str) -> JobJson:
         return self._parse(self._request("POST", f"/v1/jobs/{job_id}/cancel"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+import math
+from dataclasses import replace
+from typing import Any, Final, cast, get_args
 
 import click
 from rich.table import Table
@@ -15,6 +17,22 @@ from config.settings import load_settings
 from erni.keys import Role, make_token
 from erni.ports import KeyStore
 from erni.services import utc_now
+
+MOST_MONTHLY_USD: Final = 1_000_000
+
+
+class Dollars(click.FloatRange):
+    """An amount; not NaN, which no range keeps out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        usd = float(super().convert(value, param, ctx))
+        if math.isnan(usd):
+            self.fail(f"{value!r} is not an amount.", param, ctx)
+        return usd
+
+
+CAP: Final = Dollars(min=0, max=MOST_MONTHLY_USD)
+"""0 leaves a key the local engines only."""
 
 
 @click.command()
@@ -46,11 +64,12 @@ def keys() -> None:
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose jobs the key sees.")
 @click.option("--role", type=click.Choice(get_args(Role)), default="user", show_default=True)
 @click.option("--label", default="", help="A note on who uses it.")
-def create(tenant: str, role: str, label: str) -> None:
+@click.option("--monthly-usd", type=CAP, help="Most its jobs may spend at vendors in a calendar month.")
+def create(tenant: str, role: str, label: str, monthly_usd: float | None) -> None:
     """Make a key and show it once."""
     token = make_token()
     key = make_key(token, tenant=tenant, role=cast("Role", role), label=label)
-    _open_keys().add_key(key)
+    _open_keys().add_key(replace(key, monthly_usd=monthly_usd))
     click.echo(f"Key {key.key_id} ({role} of {tenant}). It is shown only now:", err=True)
     click.echo(token)
 
@@ -58,11 +77,24 @@ def create(tenant: str, role: str, label: str) -> None:
 @keys.command("list")
 def list_keys() -> None:
     """List all keys; the secret part of none."""
-    table = Table("key", "tenant", "role", "label", "created", "revoked")
+    table = Table("key", "tenant", "role", "label", "$ a month", "created", "revoked")
     for key in _open_keys().list_keys():
+        cap = f"{key.monthly_usd:.2f}" if key.monthly_usd is not None else ""
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at is not None else ""
-        table.add_row(key.key_id, key.tenant, key.role, key.label, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+        table.add_row(key.key_id, key.tenant, key.role, key.label, cap, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
     print_table(table)
+
+
+@keys.command("cap")
+@click.argument("key_id")
+@click.option("--monthly-usd", type=CAP, help="Without it the key has the installation's cap again.")
+def set_cap(key_id: str, monthly_usd: float | None) -> None:
+    """Set what a key's jobs may spend at vendors in a calendar month."""
+    if not _open_keys().set_monthly_cap(key_id, monthly_usd):
+        raise CommandFailed(f"There is no key {key_id}. `erni keys list` shows all.")
+    click.echo(
+        f"{key_id} may spend {'what the settings say' if monthly_usd is None else f'${monthly_usd:.2f} a month'}"
+    )
 
 
 @keys.command()

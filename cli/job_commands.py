@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -11,27 +11,12 @@ from rich.table import Table
 
 from cli.client import ErniClient, JobJson
 from cli.failures import CommandFailed, RequestFailed
+from cli.server_options import connect, server_options
 from cli.terminal import print_table, show_upload, show_work
-from config.settings import load_settings
 from erni.jobs import CacheUse, GapPolicy, JobStatus
 
 TRANSCRIPT_FORMATS: Final = ("txt", "srt", "vtt", "json")
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
-
-_Command = Callable[..., Any]
-
-
-def _server_options(command: _Command) -> _Command:
-    """``--url`` and ``--key``, which fall back to the settings."""
-    url = click.option("--url", help="Base URL of the server.  [default: ERNI_CLIENT__URL, else this host]")
-    key = click.option("--key", help="API key.  [default: ERNI_CLIENT__KEY]")
-    return url(key(command))
-
-
-def _connect(url: str | None, key: str | None) -> ErniClient:
-    settings = load_settings()
-    configured = settings.client.key.get_secret_value() if settings.client.key is not None else None
-    return ErniClient(url or settings.api_url, key or configured)
 
 
 def _parse_metadata(_context: click.Context, _parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
@@ -66,7 +51,7 @@ def _parse_metadata(_context: click.Context, _parameter: click.Parameter, pairs:
     help="Fail when not over in so many seconds.",
 )
 @click.option("--metadata", multiple=True, callback=_parse_metadata, help="key=value, kept with the job; repeatable.")
-@_server_options
+@server_options
 def transcribe(
     files: tuple[Path, ...],
     transcript_format: str | None,
@@ -80,7 +65,7 @@ def transcribe(
     transcript_format = transcript_format or _format_of(output)
     targets = _plan_targets(files, output, transcript_format)
     waiting: dict[str, Path] = {}
-    with _connect(url, key) as client:
+    with connect(url, key) as client:
         try:
             failures = _submit_all(client, files, options, waiting)
             while waiting:
@@ -178,11 +163,11 @@ def _warn(message: str) -> None:
 @click.command()
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only these.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
-@_server_options
+@server_options
 def jobs(status: str | None, limit: int, url: str | None, key: str | None) -> None:
     """List the newest jobs."""
     table = Table("job", "status", "progress", "audio", "created", "file")
-    with _connect(url, key) as client:
+    with connect(url, key) as client:
         for job in client.jobs(limit=limit, status=status):
             duration_s = job.get("duration_s")
             table.add_row(
@@ -199,10 +184,10 @@ def jobs(status: str | None, limit: int, url: str | None, key: str | None) -> No
 @click.command()
 @click.argument("job_id")
 @click.option("--format", "transcript_format", type=click.Choice(TRANSCRIPT_FORMATS), help="Print the transcript.")
-@_server_options
+@server_options
 def show(job_id: str, transcript_format: str | None, url: str | None, key: str | None) -> None:
     """Show a job, or with --format its transcript."""
-    with _connect(url, key) as client:
+    with connect(url, key) as client:
         if transcript_format is not None:
             _write(client.transcript(job_id, transcript_format), None)
             return
@@ -233,28 +218,28 @@ def _describe_reuse(reused: JobJson) -> str:
 
 @click.command()
 @click.argument("job_id")
-@_server_options
+@server_options
 def retry(job_id: str, url: str | None, key: str | None) -> None:
     """Try the missing parts of a job again; what it has is kept."""
-    with _connect(url, key) as client:
+    with connect(url, key) as client:
         click.echo(f"{job_id} {client.retry(job_id)['status']}")
 
 
 @click.command()
 @click.argument("job_id")
-@_server_options
+@server_options
 def cancel(job_id: str, url: str | None, key: str | None) -> None:
     """Stop a job."""
-    with _connect(url, key) as client:
+    with connect(url, key) as client:
         click.echo(f"{job_id} {client.cancel(job_id)['status']}")
 
 
 @click.command()
 @click.argument("job_id")
-@_server_options
+@server_options
 def delete(job_id: str, url: str | None, key: str | None) -> None:
     """Delete a job with its recording and transcript; tells what was removed."""
-    with _connect(url, key) as client:
+    with connect(url, key) as client:
         removed = client.delete(job_id)
     counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in removed.items())
     click.echo(f"{job_id} deleted: {counts}")

@@ -22,6 +22,7 @@ _MODULES: Final = {
     "retry": "cli.job_commands",
     "cancel": "cli.job_commands",
     "delete": "cli.job_commands",
+    "engines": "cli.engine_commands",
     "keys": "cli.host_commands",
     "init": "cli.host_commands",
     "settings": "cli.host_commands",

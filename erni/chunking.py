@@ -82,6 +82,18 @@ def plan_chunks(duration_s: float, speech: Sequence[Span], limits: ChunkLimits, 
     )
 
 
+def plan_one_shot(duration_s: float, speech: Sequence[Span]) -> Plan:
+    """The whole recording in one piece, for an engine that wants it so; no speech, no piece."""
+    stretches = _in_samples(speech, round(duration_s * SAMPLE_RATE_HZ))
+    whole = Span(0.0, duration_s)
+    return Plan(
+        duration_s=duration_s,
+        speech=tuple(_span(start, end) for start, end in stretches),
+        chunks=(Chunk(0, own=whole, audio=whole),) if stretches else (),
+        is_one_shot=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Lengths:
     """The limits in samples. ``reach`` is the most speech a chunk may span, so that its audio keeps to

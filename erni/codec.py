@@ -12,31 +12,36 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from sys import intern
 from typing import IO, Any, Final, TypeVar
 
 from erni.errors import DocumentDamaged
 from erni.model import (
+    Bill,
     Chunk,
     Coverage,
     Diarization,
     EngineUse,
     Gap,
     Notice,
+    OneShotAnswer,
     Outcome,
+    PieceUse,
     Plan,
     Preparation,
     Recognition,
     Seam,
     Segment,
     Span,
+    SpeakerName,
     Transcript,
     Turn,
+    VoiceScore,
     Word,
 )
-from erni.packing import PackedWords, pack_segments, pack_words
+from erni.packing import PackedWords, SegmentLines, pack_segments, pack_words
 
 T = TypeVar("T")
 
@@ -47,6 +52,7 @@ SCHEMA_VERSIONS: Final = {
     "transcript": 1,
     "preparation": 1,
     "outcome": 2,
+    "one_shot": 1,
 }
 """Raise a number when an older Erni could no longer read what is written; teach ``load_`` the older form."""
 
@@ -63,16 +69,7 @@ def load_plan(content: bytes) -> Plan:
 
 def dump_recognition(recognition: Recognition) -> bytes:
     """Word times are kept to the millisecond."""
-    body = {
-        "engine": recognition.engine,
-        "model": recognition.model,
-        "language": recognition.language,
-        "language_confidence": recognition.language_confidence,
-        "words": [_word_row(word) for word in recognition.words],
-        "warnings": [_notice_row(notice) for notice in recognition.warnings],
-        "engine_s": _to_ms(recognition.engine_s),
-    }
-    return _dump("recognition", body)
+    return _dump("recognition", _recognition_object(recognition))
 
 
 def load_recognition(content: bytes) -> Recognition:
@@ -82,18 +79,27 @@ def load_recognition(content: bytes) -> Recognition:
 
 def dump_diarization(diarization: Diarization) -> bytes:
     """Turn times are kept to the millisecond."""
-    body = {
-        "engine": diarization.engine,
-        "model": diarization.model,
-        "turns": [[_to_ms(t.start_s), _to_ms(t.end_s), t.speaker] for t in diarization.turns],
-        "engine_s": _to_ms(diarization.engine_s),
-    }
-    return _dump("diarization", body)
+    return _dump("diarization", _diarization_object(diarization))
 
 
 def load_diarization(content: bytes) -> Diarization:
     """Who speaks when."""
     return _load("diarization", content, _diarization)
+
+
+def dump_one_shot(answer: OneShotAnswer) -> bytes:
+    """Words and turns as above."""
+    recognition, diarization = _recognition_object(answer.recognition), _diarization_object(answer.diarization)
+    return _dump("one_shot", {"recognition": recognition, "diarization": diarization})
+
+
+def load_one_shot(content: bytes) -> OneShotAnswer:
+    """What an engine found in a recording in one go."""
+    return _load(
+        "one_shot",
+        content,
+        lambda body: OneShotAnswer(_recognition(body["recognition"]), _diarization(body["diarization"])),
+    )
 
 
 def dump_transcript(transcript: Transcript) -> bytes:
@@ -110,8 +116,16 @@ def write_transcript(transcript: Transcript, file: IO[bytes]) -> None:
 
 def load_transcript(content: bytes) -> Transcript:
     """The joined transcript."""
-    frame, rows = _part(content)
-    return _load("transcript", frame, lambda body: _transcript(body, rows))
+    transcript = read_transcript(io.BytesIO(content))
+    return replace(transcript, segments=pack_segments(transcript.segments))
+
+
+def read_transcript(file: IO[bytes]) -> Transcript:
+    """Like ``load_transcript``, from an open file that can be sought in. It must stay open as long as segments are
+    wanted, because each is read when it is asked for; damage to one is told then.
+    """
+    lines = SegmentLines(file, _segment_line)
+    return _load("transcript", lines.frame, lambda body: _transcript(body, lines))
 
 
 def dump_preparation(preparation: Preparation) -> bytes:
@@ -164,21 +178,6 @@ def _encode(value: object) -> bytes:
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def _part(content: bytes) -> tuple[bytes, Iterator[Any]]:
-    """A document without its segments, and the segments' rows. What an older Erni wrote, on one line, stays whole."""
-    first_end, last_start = content.find(b"\n"), content.rfind(b"\n")
-    if first_end < 0:
-        return content, iter(())
-    return content[:first_end] + content[last_start:], _rows(content, first_end + 1, last_start)
-
-
-def _rows(content: bytes, start: int, end: int) -> Iterator[Any]:
-    while start < end:
-        line_end = content.index(b"\n", start)
-        yield json.loads(content[start:line_end].removesuffix(b","))
-        start = line_end + 1
-
-
 def _load(kind: str, content: bytes, build: Callable[[Any], T]) -> T:
     try:
         document = json.loads(content)
@@ -215,6 +214,34 @@ def _span_row(span: Span) -> list[float]:
     return [_to_ms(span.start_s), _to_ms(span.end_s)]
 
 
+def _recognition_object(recognition: Recognition) -> dict[str, Any]:
+    return {
+        "engine": recognition.engine,
+        "model": recognition.model,
+        "language": recognition.language,
+        "language_confidence": recognition.language_confidence,
+        "words": [_word_row(word) for word in recognition.words],
+        "warnings": [_notice_row(notice) for notice in recognition.warnings],
+        "engine_s": _to_ms(recognition.engine_s),
+        "bill": _bill_row(recognition.bill),
+    }
+
+
+def _diarization_object(diarization: Diarization) -> dict[str, Any]:
+    return {
+        "engine": diarization.engine,
+        "model": diarization.model,
+        "turns": [[_to_ms(t.start_s), _to_ms(t.end_s), t.speaker] for t in diarization.turns],
+        "engine_s": _to_ms(diarization.engine_s),
+        "scores": [[score.speaker, score.voice, round(score.score, 4)] for score in diarization.scores],
+        "bill": _bill_row(diarization.bill),
+    }
+
+
+def _bill_row(bill: Bill | None) -> list[Any] | None:
+    return None if bill is None else [bill.usd, dict(bill.usage)]
+
+
 def _plan_object(plan: Plan) -> dict[str, Any]:
     return {
         "duration_s": plan.duration_s,
@@ -226,6 +253,7 @@ def _plan_object(plan: Plan) -> dict[str, Any]:
         "audio_format": plan.audio_format,
         "audio_digest": plan.audio_digest,
         "notices": [_notice_row(notice) for notice in plan.notices],
+        "is_one_shot": plan.is_one_shot,
     }
 
 
@@ -236,6 +264,8 @@ def _transcript_object(transcript: Transcript) -> dict[str, Any]:
         "coverage": _coverage_object(transcript.coverage),
         "engines": [[use.role, use.engine, use.model, use.grade] for use in transcript.engines],
         "warnings": [_notice_row(notice) for notice in transcript.warnings],
+        "pieces": [[*_span_row(use.span), use.engine, use.model, use.given_up] for use in transcript.pieces],
+        "names": [[name.speaker, name.name, name.voiceprint_id, name.score, name.margin] for name in transcript.names],
         "segments": [],
     }
 
@@ -266,6 +296,13 @@ def _segment(row: Any) -> Segment:
     return Segment(start_s, end_s, speaker, tuple([Word(*word) for word in rows]))
 
 
+def _segment_line(line: bytes) -> Segment:
+    try:
+        return _segment(json.loads(line.rstrip(b",\n")))
+    except (ValueError, TypeError) as error:
+        raise DocumentDamaged("The stored transcript is damaged: one of its segments cannot be read.") from error
+
+
 def _spans(rows: Any) -> tuple[Span, ...]:
     return tuple([Span(start_s, end_s) for start_s, end_s in rows])
 
@@ -288,6 +325,8 @@ def _plan(body: Any) -> Plan:
         # Absent in version 1.
         audio_digest=body.get("audio_digest"),
         notices=_notices(body.get("notices", ())),
+        # Absent where all recordings were cut.
+        is_one_shot=body.get("is_one_shot", False),
     )
 
 
@@ -301,6 +340,7 @@ def _recognition(body: Any) -> Recognition:
         engine_s=body["engine_s"],
         # Absent in what the first Ernis wrote.
         language_confidence=body.get("language_confidence"),
+        bill=_bill(body.get("bill")),
     )
 
 
@@ -310,7 +350,19 @@ def _diarization(body: Any) -> Diarization:
         model=body["model"],
         turns=tuple([Turn(*row) for row in body["turns"]]),
         engine_s=body["engine_s"],
+        # Absent before there were known voices and bills.
+        scores=tuple([VoiceScore(*row) for row in body.get("scores", ())]),
+        bill=_bill(body.get("bill")),
     )
+
+
+def _bill(row: Any) -> Bill | None:
+    return None if row is None else Bill(row[0], row[1])
+
+
+def _piece_use(row: Any) -> PieceUse:
+    start_s, end_s, engine, model, given_up = row
+    return PieceUse(Span(start_s, end_s), engine, model, tuple(given_up))
 
 
 def _coverage(body: Any) -> Coverage:
@@ -326,14 +378,18 @@ def _coverage(body: Any) -> Coverage:
     )
 
 
-def _transcript(body: Any, rows: Iterable[Any]) -> Transcript:
+def _transcript(body: Any, lines: Sequence[Segment]) -> Transcript:
     return Transcript(
         language=body["language"],
-        segments=pack_segments(map(_segment, chain(body["segments"], rows))),
+        # An older Erni wrote them all on the one line it wrote.
+        segments=pack_segments(map(_segment, body["segments"])) if body["segments"] else lines,
         speakers=tuple(body["speakers"]),
         coverage=_coverage(body["coverage"]),
         engines=tuple([EngineUse(*row) for row in body["engines"]]),
         warnings=_notices(body["warnings"]),
+        # Absent before there were several engines and known voices.
+        pieces=tuple([_piece_use(row) for row in body.get("pieces", ())]),
+        names=tuple([SpeakerName(*row) for row in body.get("names", ())]),
     )
 
 

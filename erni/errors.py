@@ -11,8 +11,12 @@
     │   └── UnknownFormat          no such transcript format
     ├── AccessError
     │   ├── NotAuthenticated       no key, or an unknown or revoked one
-    │   └── NotAllowed             the key may not do this
-    ├── JobNotFound
+    │   ├── NotAllowed             the key may not do this
+    │   └── SignatureInvalid       a webhook is not signed by whom it claims to be from, or too old
+    ├── SpendingCapReached         the call would cost more than the job, or its key this month, may spend
+    ├── NotFound
+    │   ├── JobNotFound
+    │   └── VoiceprintNotFound
     ├── JobConflict                the job's state forbids it
     │   └── TranscriptNotReady
     ├── WorkLost                   a piece of work ended its worker process again and again
@@ -23,8 +27,13 @@
     │   └── WorkPostponed          the piece of work is tried again later
     ├── EngineError
     │   ├── EngineUnavailable *    the engine is out for now
-    │   │   └── EngineRateLimited *    it was asked too often
+    │   │   ├── EngineRateLimited *    it was asked too often
+    │   │   ├── EngineDown *           nothing was done: no connection, or it says itself that it cannot
+    │   │   ├── EngineResting *        its breaker is open: others found it out just now
+    │   │   └── RemoteJobLost *        a job submitted there is gone, or its answer is
     │   ├── EngineRejected         the engine refuses this input
+    │   ├── EngineNotAuthorised    the engine refuses our key
+    │   ├── EngineQuotaExhausted   our account there has no money or quota left
     │   └── EngineAnswerInvalid *  the engine's answer cannot be read
     ├── StorageError *             records or blobs cannot be reached
     │   ├── BlobNotFound           a blob that should be there is gone
@@ -107,8 +116,24 @@ class NotAllowed(AccessError):
     """The API key is known but lacks the right."""
 
 
-class JobNotFound(ErniError):
+class SignatureInvalid(AccessError):
+    """A webhook is not signed by the vendor, or was signed too long ago."""
+
+
+class SpendingCapReached(ErniError):
+    """A paid call would cost more than the job, or its key in this month, may spend. Nothing was spent."""
+
+
+class NotFound(ErniError):
+    """What was asked for is not there, or not for this tenant."""
+
+
+class JobNotFound(NotFound):
     """No job of this tenant has this id."""
+
+
+class VoiceprintNotFound(NotFound):
+    """No voiceprint of this tenant has this id."""
 
 
 class JobConflict(ErniError):
@@ -157,8 +182,28 @@ class EngineRateLimited(EngineUnavailable):
     """The engine was asked too often; ``retry_after_s`` is what it asked for, where it did."""
 
 
+class EngineDown(EngineUnavailable):
+    """The engine could not be reached, or said itself that it cannot answer now: nothing was done and is billed."""
+
+
+class EngineResting(EngineUnavailable):
+    """The engine failed again and again just now, so nobody asks it for a while; ``retry_after_s`` is how long."""
+
+
+class RemoteJobLost(EngineUnavailable):
+    """The vendor has no such job any more, or threw its answer away; it is to be submitted anew."""
+
+
 class EngineRejected(EngineError):
     """The engine refuses this input; the same call would be refused again."""
+
+
+class EngineNotAuthorised(EngineError):
+    """The engine does not accept our key, or the key may not use it; the operator has to act."""
+
+
+class EngineQuotaExhausted(EngineError):
+    """Our account at the engine has no money or quota left; the operator has to act."""
 
 
 class EngineAnswerInvalid(EngineError):

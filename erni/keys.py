@@ -15,7 +15,10 @@ MIN_TOKEN_LENGTH = 20
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as recorded; the token itself is never stored. ``tenant`` isolates jobs, ``role`` grants rights."""
+    """A key as recorded; the token itself is never stored. ``tenant`` isolates jobs, ``role`` grants rights.
+
+    Paid calls for its jobs may cost ``monthly_usd`` in a calendar month (UTC); ``None`` sets no cap.
+    """
 
     key_id: str
     tenant: str
@@ -24,6 +27,7 @@ class ApiKey:
     created_at: datetime
     label: str = ""
     revoked_at: datetime | None = None
+    monthly_usd: float | None = None
 
 
 def make_token() -> str:

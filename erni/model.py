@@ -6,7 +6,7 @@ Times are float seconds from the start of the recording. Every span is half-open
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -103,6 +103,7 @@ class Plan:
     """How a recording is cut. ``speech`` is what voice activity detection found, sorted and disjoint.
 
     ``audio_digest`` is the SHA-256 of the canonical audio in hex; ``notices`` tell what was wrong with the upload.
+    ``is_one_shot`` says that one engine does it all in one go, and the one chunk is the whole recording.
     """
 
     duration_s: float
@@ -111,6 +112,7 @@ class Plan:
     audio_format: str = "flac"
     audio_digest: str | None = None
     notices: tuple[Notice, ...] = ()
+    is_one_shot: bool = False
 
     @property
     def speech_s(self) -> float:
@@ -141,16 +143,48 @@ class Recognition:
     warnings: tuple[Notice, ...] = ()
     engine_s: float = 0.0
     language_confidence: float | None = None
+    bill: Bill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a vendor's answer says it used (its own numbers by its names) and what that costs at the prices known."""
+
+    usd: float
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceScore:
+    """How like a known voice a speaker of a diarization sounds, 0 to 1; ``speaker`` is the diarization's label."""
+
+    speaker: str
+    voice: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Diarization:
-    """Who speaks when; times count from the start of the recording."""
+    """Who speaks when; times count from the start of the recording. ``scores`` where known voices were given along."""
 
     engine: str
     model: str
     turns: tuple[Turn, ...]
     engine_s: float = 0.0
+    scores: tuple[VoiceScore, ...] = ()
+    bill: Bill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneShotAnswer:
+    """Words and turns of a whole recording, on its clock."""
+
+    recognition: Recognition
+    diarization: Diarization
+
+    @property
+    def bill(self) -> Bill | None:
+        return self.recognition.bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +255,34 @@ class EngineUse:
 
 
 @dataclass(frozen=True, slots=True)
+class PieceUse:
+    """Which engine made the words of a chunk, and which ones before it could not."""
+
+    span: Span
+    engine: str
+    model: str
+    given_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerName:
+    """Whose voice a speaker of a transcript is, if known: ``name`` is ``None`` for a stranger, whose best ``score``
+    (0-1) then did not suffice. ``margin`` is its distance to the next best voice's.
+    """
+
+    speaker: str
+    name: str | None
+    voiceprint_id: str | None = None
+    score: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole: what was said, by whom, when, and how much of it is accounted for."""
+    """The whole: what was said, by whom, when, and how much of it is accounted for.
+
+    ``names`` says whose voices the speakers are, where that was asked; labels stay as they are.
+    """
 
     language: str | None
     segments: Sequence[Segment]
@@ -230,6 +290,8 @@ class Transcript:
     coverage: Coverage
     engines: tuple[EngineUse, ...] = ()
     warnings: tuple[Notice, ...] = field(default=())
+    pieces: tuple[PieceUse, ...] = ()
+    names: tuple[SpeakerName, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:

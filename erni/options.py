@@ -6,18 +6,20 @@ An option is honoured or refused, never ignored: what the chosen engines cannot 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, TypeVar, cast, get_args
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Final, TypeVar, cast, get_args
 
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
 from erni.errors import InvalidOption, LanguageNotSupported
-from erni.jobs import CacheUse, GapPolicy, JobOptions
+from erni.jobs import CacheUse, Completion, GapPolicy, JobOptions, Method
+from erni.metadata import MAX_METADATA_KEY_CHARS, METADATA_FIELD, check_characters, parse_metadata
 from erni.model import JoinStrategy
-from erni.ports import DiarizerCapabilities, TranscriberCapabilities
 
-METHODS: Final[tuple[Literal["standard"], ...]] = ("standard",)
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+COMPLETIONS: Final[tuple[Completion, ...]] = get_args(Completion)
 JOIN_STRATEGIES: Final[tuple[JoinStrategy, ...]] = get_args(JoinStrategy)
 OPTION_NAMES: Final = (
     "method",
@@ -26,13 +28,18 @@ OPTION_NAMES: Final = (
     "join",
     "language",
     "prompt",
+    "keywords",
     "num_speakers",
     "min_speakers",
     "max_speakers",
+    "voiceprints",
     "fallback",
+    "diarizer_fallback",
+    "completion",
     "on_gap",
     "cache",
     "deadline_s",
+    "max_usd",
     "metadata",
 )
 GAP_POLICIES: Final[tuple[GapPolicy, ...]] = get_args(GapPolicy)
@@ -40,10 +47,11 @@ CACHE_USES: Final[tuple[CacheUse, ...]] = get_args(CacheUse)
 NO_DIARIZER: Final = "none"
 NO_FALLBACK: Final = "none"
 ANY_LANGUAGE: Final = "auto"
+ALL_VOICEPRINTS: Final = "all"
 MAX_PROMPT_CHARS: Final = 1000
-MAX_METADATA_PAIRS: Final = 16
-MAX_METADATA_KEY_CHARS: Final = 64
-MAX_METADATA_VALUE_CHARS: Final = 512
+MAX_KEYWORDS: Final = 100
+MAX_KEYWORD_CHARS: Final = 100
+MAX_VOICEPRINTS: Final = 1000
 
 _ISO_639_1_CODES: Final = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de "
@@ -56,9 +64,9 @@ _ISO_639_1_CODES: Final = (
 ISO_639_1: Final = frozenset(_ISO_639_1_CODES.split())
 """Two-letter codes of the Library of Congress's ISO 639-1 table."""
 
-_METADATA_FIELD: Final = re.compile(r"metadata\[(?P<key>.*)\]", re.DOTALL)
 _LANGUAGE_TAG: Final = re.compile(r"(?P<language>[a-z]{2,3})(?:[-_][a-z0-9]{2,8})*")
 _SPEAKER_COUNT: Final = re.compile(r"[1-9][0-9]{0,3}")
+_VOICEPRINT_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 _Name = TypeVar("_Name", bound=str)
@@ -68,7 +76,9 @@ _Name = TypeVar("_Name", bound=str)
 class Offers:
     """What this installation can do: its engines' capabilities by name, and which are used by default.
 
-    No job may take longer than ``max_deadline_s``. ``default_fallback`` are engines in the order of their use.
+    No job may take longer than ``max_deadline_s``. ``default_fallback`` are engines in the order of their use, and so
+    are the diarizers'. ``one_shots`` find words and speakers in one go. ``has_callbacks`` says that vendors can reach
+    this installation.
     """
 
     transcribers: Mapping[str, TranscriberCapabilities]
@@ -77,6 +87,31 @@ class Offers:
     default_diarizer: str | None
     max_deadline_s: float
     default_fallback: tuple[str, ...] = ()
+    default_diarizer_fallback: tuple[str, ...] = ()
+    one_shots: Mapping[str, TranscriberCapabilities] = field(default_factory=dict)
+    has_callbacks: bool = False
+
+    def on(self, today: date) -> Offers:
+        """Without what its vendor has shut down by then; a default engine that is gone gives way to the fallback."""
+        transcribers, diarizers = _alive(self.transcribers, today), _alive(self.diarizers, today)
+        fallback = tuple(name for name in self.default_fallback if name in transcribers)
+        engine = next((name for name in (self.default_engine, *fallback) if name in transcribers), self.default_engine)
+        return replace(
+            self,
+            transcribers=transcribers,
+            diarizers=diarizers,
+            one_shots=_alive(self.one_shots, today),
+            default_engine=engine,
+            default_fallback=fallback,
+            default_diarizer_fallback=tuple(name for name in self.default_diarizer_fallback if name in diarizers),
+        )
+
+
+_Offer = TypeVar("_Offer", TranscriberCapabilities, DiarizerCapabilities)
+
+
+def _alive(engines: Mapping[str, _Offer], today: date) -> dict[str, _Offer]:
+    return {name: it for name, it in engines.items() if it.terms is None or not it.terms.is_retired(today)}
 
 
 def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOptions:
@@ -90,7 +125,8 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         LanguageNotSupported: the chosen model cannot recognise the language.
     """
     values = {name: _single_value(name, given) for name, given in fields.items()}
-    engine = _choose("engine", values, tuple(offers.transcribers), offers.default_engine)
+    method = _choose("method", values, METHODS, "standard")
+    engine = _choose_engine(values, method, offers)
     diarizer = _choose("diarizer", values, (*offers.diarizers, NO_DIARIZER), offers.default_diarizer or NO_DIARIZER)
     speaker_counts: dict[str, int] = {
         name: _parse_speaker_count(name, values[name])
@@ -98,12 +134,17 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         if name in values
     }
     _check_speaker_counts(speaker_counts, offers.diarizers.get(diarizer))
-    fallback = _parse_fallback(values["fallback"], engine, offers) if "fallback" in values else ()
-    chosen = [offers.transcribers[name] for name in (engine, *fallback)]
+    fallback = _parse_list("fallback", values, engine, offers.transcribers) if "fallback" in values else ()
+    chosen = [
+        offers.one_shots.get(engine) or offers.transcribers[engine],
+        *(offers.transcribers[name] for name in fallback),
+    ]
     language = _parse_language(values.get("language", ANY_LANGUAGE), offers, chosen)
     prompt = _parse_prompt(values.get("prompt"), chosen)
+    keywords = _parse_keywords(values.get("keywords"), chosen)
+    wanted = _Wanted(language, prompt, bool(keywords))
     return JobOptions(
-        method=_choose("method", values, METHODS, "standard"),
+        method=method,
         engine=engine,
         diarizer=None if diarizer == NO_DIARIZER else diarizer,
         join=_choose("join", values, JOIN_STRATEGIES, "boundary"),
@@ -112,23 +153,28 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         num_speakers=speaker_counts.get("num_speakers"),
         min_speakers=speaker_counts.get("min_speakers"),
         max_speakers=speaker_counts.get("max_speakers"),
-        fallback=fallback if "fallback" in values else _default_fallback(offers, engine, language, prompt),
+        fallback=fallback if "fallback" in values else _default_fallback(offers, engine, wanted),
+        diarizer_fallback=_parse_diarizer_fallback(values, diarizer, offers),
+        keywords=keywords,
+        completion=_parse_completion(values, offers),
+        max_usd=_parse_dollars(values.get("max_usd")),
+        voiceprints=_parse_voiceprints(values.get("voiceprints"), method, diarizer),
         on_gap=_choose("on_gap", values, GAP_POLICIES, "partial"),
         cache=_choose("cache", values, CACHE_USES, "use"),
         deadline_s=_parse_deadline(values.get("deadline_s"), offers.max_deadline_s),
-        metadata=_parse_metadata(values),
+        metadata=parse_metadata(values),
     )
 
 
 def _single_value(name: str, given: Sequence[str]) -> str:
-    if name not in OPTION_NAMES and not _METADATA_FIELD.fullmatch(name):
+    if name not in OPTION_NAMES and not METADATA_FIELD.fullmatch(name):
         raise _unknown_option(name)
     if len(given) != 1:
         raise InvalidOption(f"{name} is given {len(given)} times; give it once.", field=name)
     value = given[0].strip()
     if not value and name in OPTION_NAMES:
         raise InvalidOption(f"{name} is empty; give it a value or leave it out.", field=name)
-    _check_characters(name, value)
+    check_characters(name, value)
     return value
 
 
@@ -142,12 +188,6 @@ def _unknown_option(name: str) -> InvalidOption:
     )
 
 
-def _check_characters(field: str, text: str) -> None:
-    """Refuse what the records cannot hold: NUL (PostgreSQL) and halves of surrogate pairs (not UTF-8)."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidOption(f"{field} holds characters that are not text.", field=field)
-
-
 def _choose(name: str, values: Mapping[str, str], choices: Sequence[_Name], default: _Name) -> _Name:
     value = values.get(name, default)
     if value not in choices:
@@ -155,34 +195,119 @@ def _choose(name: str, values: Mapping[str, str], choices: Sequence[_Name], defa
     return cast("_Name", value)
 
 
-def _parse_fallback(text: str, engine: str, offers: Offers) -> tuple[str, ...]:
-    """Engines by name, separated by commas, in the order of their use; ``none`` for none."""
-    if text == NO_FALLBACK:
-        return ()
-    names = tuple(name.strip() for name in text.split(","))
-    if not set(names) <= set(offers.transcribers):
+def _choose_engine(values: Mapping[str, str], method: Method, offers: Offers) -> str:
+    """The engine the job begins with: of those that do it all in one go, where the method says so."""
+    if method != "replicate":
+        return _choose("engine", values, tuple(offers.transcribers), offers.default_engine)
+    if not offers.one_shots:
         raise InvalidOption(
-            f"fallback must be {NO_FALLBACK}, or some of these, separated by commas: {', '.join(offers.transcribers)}.",
-            field="fallback",
+            "Method replicate is not set up here; the operator has to set ERNI_REPLICATE__API_TOKEN.", field="method"
         )
-    if engine in names:
+    return _choose("engine", values, tuple(offers.one_shots), next(iter(offers.one_shots)))
+
+
+def _parse_list(
+    name: str, values: Mapping[str, str], first: str | None, offered: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Engines by name, separated by commas, in the order of their use; ``none`` for none."""
+    if values[name] == NO_FALLBACK:
+        return ()
+    names = tuple(part.strip() for part in values[name].split(","))
+    if not set(names) <= set(offered):
         raise InvalidOption(
-            f"fallback names {engine}, which is the engine itself; leave it out of one of them.", field="fallback"
+            f"{name} must be {NO_FALLBACK}, or some of these, separated by commas: {', '.join(offered)}.", field=name
+        )
+    if first in names:
+        raise InvalidOption(
+            f"{name} names {first}, which is the engine itself; leave it out of one of them.", field=name
         )
     if len(set(names)) != len(names):
-        raise InvalidOption("fallback names an engine twice.", field="fallback")
+        raise InvalidOption(f"{name} names an engine twice.", field=name)
     return names
 
 
-def _default_fallback(offers: Offers, engine: str, language: str | None, prompt: str | None) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What not every engine can do."""
+
+    language: str | None
+    prompt: str | None
+    has_keywords: bool
+
+    def suits(self, model: TranscriberCapabilities) -> bool:
+        return (
+            _knows_language(self.language, model)
+            and (self.prompt is None or model.has_prompt)
+            and (not self.has_keywords or model.has_keywords)
+        )
+
+
+def _default_fallback(offers: Offers, engine: str, wanted: _Wanted) -> tuple[str, ...]:
     """Those of the installation's own that do what is asked: nobody asked for the others."""
-    return tuple(
-        name
-        for name in offers.default_fallback
-        if name != engine
-        and _knows_language(language, offers.transcribers[name])
-        and (prompt is None or offers.transcribers[name].has_prompt)
-    )
+    return tuple(name for name in offers.default_fallback if name != engine and wanted.suits(offers.transcribers[name]))
+
+
+def _parse_diarizer_fallback(values: Mapping[str, str], diarizer: str, offers: Offers) -> tuple[str, ...]:
+    if "diarizer_fallback" not in values:
+        return tuple(name for name in offers.default_diarizer_fallback if diarizer not in {name, NO_DIARIZER})
+    names = _parse_list("diarizer_fallback", values, diarizer, offers.diarizers)
+    if names and diarizer == NO_DIARIZER:
+        raise InvalidOption("diarizer is none, so there is nothing to fall back from.", field="diarizer_fallback")
+    return names
+
+
+def _parse_keywords(text: str | None, chosen: Sequence[TranscriberCapabilities]) -> tuple[str, ...]:
+    """Words the recording is likely to hold, separated by commas."""
+    if text is None:
+        return ()
+    for model in chosen:
+        if not model.has_keywords:
+            raise InvalidOption(
+                f"Engine {model.engine} takes no keywords; leave one of them out, or use prompt.", field="keywords"
+            )
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if len(words) > MAX_KEYWORDS or any(len(word) > MAX_KEYWORD_CHARS for word in words):
+        raise InvalidOption(
+            f"keywords may be {MAX_KEYWORDS} at most, of {MAX_KEYWORD_CHARS} characters at most.", field="keywords"
+        )
+    if any(set(word) & set("<>\r\n") for word in words):
+        raise InvalidOption("keywords must not hold < or >, nor line breaks.", field="keywords")
+    return words
+
+
+def _parse_completion(values: Mapping[str, str], offers: Offers) -> Completion:
+    completion = _choose("completion", values, COMPLETIONS, "auto")
+    if completion == "webhook" and not offers.has_callbacks:
+        raise InvalidOption(
+            "Vendors cannot call this installation; the operator has to set ERNI_WEBHOOKS__PUBLIC_URL, or use poll.",
+            field="completion",
+        )
+    return completion
+
+
+def _parse_dollars(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not _SECONDS.fullmatch(text) or not float(text):
+        raise InvalidOption("max_usd must be a number of dollars above 0, such as 0.25.", field="max_usd")
+    return float(text)
+
+
+def _parse_voiceprints(text: str | None, method: Method, diarizer: str) -> tuple[str, ...]:
+    """Ids separated by commas, or ``all``, which whoever accepts the job replaces by those there are."""
+    if method != "voiceprint":
+        if text is not None:
+            raise InvalidOption("voiceprints go with method voiceprint.", field="voiceprints")
+        return ()
+    if diarizer == NO_DIARIZER:
+        raise InvalidOption("Method voiceprint names speakers, so it needs a diarizer.", field="diarizer")
+    ids = tuple(dict.fromkeys(part.strip() for part in (text or ALL_VOICEPRINTS).split(",")))
+    if len(ids) > MAX_VOICEPRINTS or (ids != (ALL_VOICEPRINTS,) and not all(map(_VOICEPRINT_ID.fullmatch, ids))):
+        raise InvalidOption(
+            f"voiceprints must be {ALL_VOICEPRINTS}, or at most {MAX_VOICEPRINTS} of their ids separated by commas.",
+            field="voiceprints",
+        )
+    return ids
 
 
 def _parse_language(text: str, offers: Offers, chosen: Sequence[TranscriberCapabilities]) -> str | None:
@@ -270,49 +395,3 @@ def _check_diarizer_counts(name: str, count: int, diarizer: DiarizerCapabilities
             f"Diarizer {diarizer.engine} tells at most {diarizer.max_speakers} speakers apart; lower {name}.",
             field=name,
         )
-
-
-def _parse_metadata(values: Mapping[str, str]) -> dict[str, str]:
-    pairs = [(match["key"], value) for name, value in values.items() if (match := _METADATA_FIELD.fullmatch(name))]
-    if "metadata" in values:
-        if pairs:
-            raise InvalidOption(
-                "Send metadata as one JSON object or as metadata[key] fields, not both.", field="metadata"
-            )
-        pairs = _load_pairs(values["metadata"])
-    if len(pairs) > MAX_METADATA_PAIRS:
-        raise InvalidOption(
-            f"metadata has {len(pairs)} entries; at most {MAX_METADATA_PAIRS} are allowed.", field="metadata"
-        )
-    for key, value in pairs:
-        _check_pair(key, value)
-    return dict(pairs)
-
-
-def _load_pairs(text: str) -> list[tuple[str, str]]:
-    """Pairs of a flat JSON object of strings; a repeated key is refused rather than overwritten."""
-    try:
-        loaded = json.loads(text, object_pairs_hook=_JsonPairs)
-    except (ValueError, RecursionError):  # deep nesting exhausts the parser's stack
-        loaded = None
-    if not isinstance(loaded, _JsonPairs) or not all(isinstance(value, str) for _, value in loaded):
-        raise InvalidOption(
-            'metadata must be a JSON object of strings, such as {"meeting": "standup"}.', field="metadata"
-        )
-    if len({key for key, _ in loaded}) != len(loaded):
-        raise InvalidOption("metadata names a key twice.", field="metadata")
-    return list(loaded)
-
-
-class _JsonPairs(list[tuple[str, str]]):
-    """A JSON object as its pairs, told from a JSON array by its type."""
-
-
-def _check_pair(key: str, value: str) -> None:
-    if not 1 <= len(key) <= MAX_METADATA_KEY_CHARS:
-        raise InvalidOption(f"A metadata key must have 1 to {MAX_METADATA_KEY_CHARS} characters.", field="metadata")
-    if len(value) > MAX_METADATA_VALUE_CHARS:
-        raise InvalidOption(
-            f"A metadata value may have at most {MAX_METADATA_VALUE_CHARS} characters.", field="metadata"
-        )
-    _check_characters("metadata", key + value)

@@ -1,9 +1,9 @@
-"""Words and segments in columns: the same sequences in a quarter of the memory. Knows how to hold them, nothing of
-what they are for.
+"""Words and segments in columns, or left in the lines of a file: the same sequences in a quarter of the memory, or in
+none. Knows how to hold them, nothing of what they are for.
 
 A day of speech is 220,000 words. As objects of their own they take some 200 bytes each; here 48, because numbers lie
 side by side, and a text or speaker that was there before is not kept twice. A ``Word`` exists while somebody looks at
-it. What is packed equals any sequence of the same values.
+it. What is held here equals any sequence of the same values.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import operator
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import accumulate, islice
 from math import nan
-from typing import Any, TypeVar, overload
+from typing import IO, Any, TypeVar, overload
 
 from erni.model import Segment, Word, WordTiming
 
@@ -113,6 +113,35 @@ class PackedSegments(_Packed[Segment]):
     def _item(self, index: int) -> Segment:
         words = self.words[self.behind[index - 1] if index else 0 : self.behind[index]]
         return Segment(self.starts_s[index], self.ends_s[index], self.speakers[index], words)
+
+
+class SegmentLines(_Packed[Segment]):
+    """Segments in a file, which must stay open: one in every line but the first and the last, read when asked for."""
+
+    __slots__ = ("_ends", "_file", "_parse")
+
+    def __init__(self, file: IO[bytes], parse: Callable[[bytes], Segment]) -> None:
+        file.seek(0)
+        self._file = file
+        self._parse = parse
+        self._ends = array("Q", accumulate(map(len, file)))
+
+    @property
+    def frame(self) -> bytes:
+        """The first line and the last, which are around the segments."""
+        numbers = range(len(self._ends))
+        return b"".join(map(self._line, (*numbers[:1], *numbers[1:][-1:])))
+
+    def __len__(self) -> int:
+        return max(0, len(self._ends) - 2)
+
+    def _item(self, index: int) -> Segment:
+        return self._parse(self._line(index + 1))
+
+    def _line(self, number: int) -> bytes:
+        start = self._ends[number - 1] if number else 0
+        self._file.seek(start)
+        return self._file.read(self._ends[number] - start)
 
 
 def pack_words(words: Iterable[Word]) -> PackedWords:

@@ -1,168 +1,21 @@
-"""Every door outward, on one page. Implementations live in ``engines``, ``stores`` and the entrances."""
+"""Every door outward but the engines', on one page. Implementations live in ``stores`` and the entrances."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
+from erni.capabilities import Terms
+from erni.health import ProbeHour, ProbeResult
 from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step, StepKind
 from erni.keys import ApiKey
-from erni.model import Diarization, Recognition, Span
-from erni.voices import Voices
-
-
-@dataclass(frozen=True, slots=True)
-class TranscriberCapabilities:
-    """What a transcriber can do, as data. The planner and the option check read this; nothing else knows models.
-
-    ``languages`` holds ISO 639-1 codes, or is ``None`` when the model does any language it is asked for.
-    ``audio_format`` is the encoding it wants chunks in (a name ``media.audio`` can write). ``fingerprint`` is what
-    besides the model decides its answers (library, version, precision, beam): part of the key of cached results.
-    """
-
-    engine: str
-    model: str
-    languages: frozenset[str] | None
-    audio_format: str = "flac"
-    target_chunk_s: float | None = None
-    max_chunk_s: float | None = None
-    has_prompt: bool = True
-    grade: Literal["demo", "production"] = "production"
-    fingerprint: str = ""
-    usd_per_minute: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class DiarizerCapabilities:
-    """What a diarizer can do, as data. ``fingerprint`` and price as for a transcriber."""
-
-    engine: str
-    model: str
-    has_speaker_count: bool = True
-    max_speakers: int | None = None
-    fingerprint: str = ""
-    usd_per_minute: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TranscriptionRequest:
-    """One chunk to transcribe. ``checkpoint`` is called between pieces of work and raises to stop it.
-
-    Without a ``language`` the engine finds it out; where it is not sure, ``likely_language`` counts: the one other
-    chunks of the recording are in. ``key`` names the work by its content: equal for every attempt at it, so that a
-    service can tell a repetition.
-    """
-
-    audio: Path
-    duration_s: float
-    language: str | None
-    prompt: str | None
-    checkpoint: Callable[[], None]
-    key: str = ""
-    likely_language: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DiarizationRequest:
-    """A whole recording (16 kHz mono FLAC) to diarize; ``speech`` is what VAD found in it already."""
-
-    audio: Path
-    speech: Sequence[Span]
-    num_speakers: int | None
-    min_speakers: int | None
-    max_speakers: int | None
-    checkpoint: Callable[[], None]
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
-    """A chunk's audio (16 kHz mono), which begins at ``offset_s`` of the recording. ``speech`` is what of it is the
-    chunk's own speech, on the recording's clock.
-    """
-
-    audio: Path
-    offset_s: float
-    speech: Sequence[Span]
-    checkpoint: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ClusteringRequest:
-    """The voices of a whole recording, to be told apart; an exact count wins over the bounds."""
-
-    voices: Voices
-    num_speakers: int | None
-    min_speakers: int | None
-    max_speakers: int | None
-
-
-class Transcriber(Protocol):
-    """Turns a chunk of speech into words."""
-
-    @property
-    def capabilities(self) -> TranscriberCapabilities: ...
-
-    def load(self) -> None:
-        """Load what the first call would load, so that the first job does not wait for it. May run twice."""
-
-    def transcribe(self, request: TranscriptionRequest) -> Recognition:
-        """Words with times from the start of the chunk.
-
-        Raises:
-            EngineError: the engine is out, refuses the chunk or answers nonsense.
-            JobStopped: the checkpoint said so.
-        """
-
-
-class Diarizer(Protocol):
-    """Finds who speaks when, in one of the two ways below."""
-
-    @property
-    def capabilities(self) -> DiarizerCapabilities: ...
-
-    def load(self) -> None:
-        """Load what the first call for audio would load. May run twice."""
-
-
-@runtime_checkable
-class WholeDiarizer(Diarizer, Protocol):
-    """Wants the recording in one piece."""
-
-    def diarize(self, request: DiarizationRequest) -> Diarization:
-        """Turns with times from the start of the recording; speakers under the engine's own labels.
-
-        Raises:
-            EngineError: as for a transcriber.
-            JobStopped: the checkpoint said so.
-        """
-
-
-@runtime_checkable
-class ChunkedDiarizer(Diarizer, Protocol):
-    """Listens to each chunk by itself, beside its transcription, and tells the voices apart when all were heard."""
-
-    def embed(self, request: EmbeddingRequest) -> Voices:
-        """How the voices of one chunk sound.
-
-        Raises:
-            EngineError: as for a transcriber.
-            JobStopped: the checkpoint said so.
-        """
-
-    def load_clustering(self) -> None:
-        """Load what the first ``cluster`` would load. May run twice, and in a process that never embeds."""
-
-    def cluster(self, request: ClusteringRequest) -> Diarization:
-        """Turns as from a ``WholeDiarizer``. Needs no audio and no model.
-
-        Raises:
-            EngineError: the voices cannot be told apart.
-        """
+from erni.model import Bill
+from erni.money import Charge, SpendingCaps, UsageSum
+from erni.voiceprints import Voiceprint, VoiceprintStatus
 
 
 class JobStore(Protocol):
@@ -245,6 +98,9 @@ class JobStore(Protocol):
     def ping(self) -> None:
         """Raises StorageError when the store cannot be used."""
 
+    def find_remote(self, provider: str, remote_id: str) -> Step | None:
+        """The step that waits for a vendor's job: its engine's name begins with ``provider`` and a slash."""
+
 
 class KeyStore(Protocol):
     """API keys, by the hash of their token."""
@@ -255,10 +111,145 @@ class KeyStore(Protocol):
     def find_key(self, token_hash: str) -> ApiKey | None:
         """The key, unless unknown or revoked."""
 
+    def get_key(self, key_id: str) -> ApiKey | None:
+        """The key, revoked or not, unless unknown."""
+
     def list_keys(self) -> Sequence[ApiKey]: ...
 
     def revoke_key(self, key_id: str, at: datetime) -> bool:
         """False when there is no such key or it was revoked before."""
+
+    def set_monthly_cap(self, key_id: str, usd: float | None) -> bool:
+        """What the key may spend in a month from now on; ``None`` for its cap to be the installation's.
+
+        False when there is no such key.
+        """
+
+
+class Ledger(Protocol):
+    """Every paid call: what it should cost, and then what it did. Every method may raise StorageError."""
+
+    def reserve(self, charge: Charge, caps: SpendingCaps) -> None:
+        """Record a call about to be made. Atomic over all workers: of two that together pass a cap one is refused.
+
+        A charge whose id is there already, as from a run of the step that died, is not added again.
+
+        Raises:
+            SpendingCapReached: nothing was recorded and the call must not be made.
+        """
+
+    def settle(self, charge_id: str, bill: Bill | None) -> None:
+        """The call was answered: record what the vendor says it cost, or that the estimate stands."""
+
+    def release(self, charge_id: str) -> None:
+        """The call was not billed: it failed, or was never made."""
+
+    def spent_by_job(self, job_id: str) -> float:
+        """Dollars reported or, before that, estimated, of calls not released."""
+
+    def spent_by_key(self, key_id: str, since: datetime) -> float: ...
+
+    def sum_usage(self, tenant: str, since: datetime, until: datetime) -> Sequence[UsageSum]:
+        """By key, engine and model; ``until`` is exclusive."""
+
+
+class VoiceprintStore(Protocol):
+    """Known voices by tenant; what makes one recognisable is stored encrypted. Every method may raise StorageError.
+
+    One that has expired is as absent as one that was deleted.
+    """
+
+    def add(self, voiceprint: Voiceprint) -> None: ...
+
+    def get(self, voiceprint_id: str, *, tenant: str | None = None) -> Voiceprint:
+        """Raises VoiceprintNotFound, also when it is another tenant's."""
+
+    def list_voiceprints(self, tenant: str) -> Sequence[Voiceprint]:
+        """By name."""
+
+    def list_pending(self) -> Sequence[Voiceprint]:
+        """Every tenant's that are still to be made, oldest first."""
+
+    def existing(self, voiceprint_ids: Sequence[str]) -> set[str]:
+        """Which of these are recorded, expired ones included."""
+
+    def rename(self, voiceprint_id: str, name: str, *, tenant: str) -> Voiceprint:
+        """Raises VoiceprintNotFound."""
+
+    def set_status(self, voiceprint_id: str, status: VoiceprintStatus, reason: str | None = None) -> None:
+        """A voiceprint that is gone is not an error."""
+
+    def put_print(self, voiceprint_id: str, engine: str, content: bytes) -> None:
+        """Keep an engine's form of the voice, in place of an earlier one. A voiceprint that is gone is not an error."""
+
+    def prints(self, voiceprint_ids: Sequence[str], engine: str, *, tenant: str) -> dict[str, bytes]:
+        """What an engine knows these voices by: of those that are the tenant's and ready, and that it knows.
+
+        Raises:
+            DocumentDamaged: one cannot be decrypted with any of the keys.
+        """
+
+    def put_remote_id(self, voiceprint_id: str, engine: str, remote_id: str | None) -> None:
+        """Record, or with ``None`` forget, the vendor's job that makes an engine's form of the voice."""
+
+    def find_remote_id(self, voiceprint_id: str, engine: str) -> str | None: ...
+
+    def delete(self, voiceprint_id: str, *, tenant: str) -> None:
+        """With all its forms. Raises VoiceprintNotFound."""
+
+    def delete_expired(self, now: datetime) -> int: ...
+
+
+class EngineGates(Protocol):
+    """Shared limits and breakers of remote engines, over all workers. Losing Redis opens every gate."""
+
+    def enter(self, engine: str, terms: Terms, ticket: str) -> AbstractContextManager[None]:
+        """Hold one of the engine's places while inside. ``ticket`` names the call: whoever was told to come back finds
+        his turn kept. An EngineError that leaves the block counts for the breaker, and so does its absence.
+
+        Raises:
+            WorkPostponed: it is not this call's turn yet; ``retry_after_s`` says when it will be.
+            EngineResting: the breaker is open.
+        """
+
+    def states(self, engines: Mapping[str, Terms]) -> Mapping[str, GateState]:
+        """How each engine's gate stands now. Raises QueueUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """How an engine's gate stands. ``failures`` are in a row; the breaker stays open for ``rest_s`` more.
+
+    What follows is of the account, which engines may share: closed by the vendor for ``closed_s`` more, calls in
+    flight, and calls told to come back.
+    """
+
+    breaker: Literal["closed", "open", "half_open"]
+    failures: int
+    rest_s: float
+    closed_s: float
+    in_flight: int
+    waiting: int
+
+
+class Probes(Protocol):
+    """What the last probe of each vendor found. Losing it costs a look, until the next one."""
+
+    def put(self, result: ProbeResult) -> None:
+        """Keep it in place of the one before. Never raises."""
+
+    def last(self, providers: Sequence[str]) -> Mapping[str, ProbeResult]:
+        """By provider, of those probed lately. Raises QueueUnavailable."""
+
+
+class EngineHours(Protocol):
+    """Probes summed by vendor and hour. Every method may raise StorageError."""
+
+    def add(self, result: ProbeResult) -> None:
+        """Count it in its hour."""
+
+    def hours(self, since: datetime, until: datetime) -> Sequence[ProbeHour]:
+        """The hours that began from ``since`` on and before ``until``, by provider and time."""
 
 
 class BlobStore(Protocol):
@@ -352,13 +343,13 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """A job's pieces to send. With ``diarize`` the whole recording is a piece as well.
+    """A job's pieces to send: lanes for its chunks, and ``whole`` the pieces that want the recording in one.
 
-    With ``is_long`` that piece, and the join, go to the queue of long work.
+    With ``is_long`` those, and the join, go to the queue of long work.
     """
 
     lanes: tuple[Lane, ...]
-    diarize: bool = False
+    whole: tuple[Piece, ...] = ()
     is_long: bool = False
 
 
@@ -383,6 +374,12 @@ class JobQueue(Protocol):
 
     def send_finish(self, job_id: str, *, is_long: bool = False) -> None:
         """Raises QueueUnavailable."""
+
+    def send_wake(self, job_id: str, piece: Piece) -> None:
+        """Have a piece that waits for a vendor looked at now, beside its own message. Raises QueueUnavailable."""
+
+    def send_enrol(self, voiceprint_id: str) -> None:
+        """Have a voiceprint made from the audio that was left for it. Raises QueueUnavailable."""
 
 
 class QueueWatch(Protocol):

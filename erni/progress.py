@@ -59,7 +59,7 @@ class Progress:
 
 def describe_progress(job: Job, steps: Sequence[Step], now: datetime) -> Progress:
     """Derive everything shown of a job's advance; nothing of it is stored, so nothing of it can be wrong."""
-    chunks = [step for step in steps if step.kind is StepKind.TRANSCRIBE]
+    chunks = [step for step in steps if step.kind in (StepKind.TRANSCRIBE, StepKind.ONE_SHOT)]
     done = sum(step.is_over for step in chunks)
     total = job.chunks_total or 0
     diarized = _diarized_share(steps, total)

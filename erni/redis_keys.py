@@ -8,10 +8,15 @@ from erni.jobs import StepKind
 
 CACHE_PREFIX: Final = "erni:cache:"
 FLIGHT_PREFIX: Final = "erni:flight:"
+HOOK_PREFIX: Final = "erni:hook:"
 JOB_ENTRIES_PREFIX: Final = "erni:cache-of-job:"
 
 CACHE_SUMS: Final = "erni:meter:cache"
 """Hash: sums over cache look-ups, fields ``hits|<stage>``, ``misses|``, ``bytes|``, ``saved_s|``, ``saved_usd|``."""
+
+ACCOUNT_PREFIX: Final = "erni:account:"
+BREAKER_PREFIX: Final = "erni:breaker:"
+PROBE_PREFIX: Final = "erni:probe:"
 
 WAITING_CHUNKS_PREFIX: Final = "erni:waiting-chunks:"
 WORKER_BEACON_PREFIX: Final = "erni:worker:"
@@ -47,9 +52,44 @@ def flight(key: str) -> str:
     return f"{FLIGHT_PREFIX}{key}"
 
 
+def account(name: str) -> str:
+    """Hash: how a vendor's account stands with all workers; see ``stores.gate_scripts``, as for the next three."""
+    return f"{ACCOUNT_PREFIX}{name}"
+
+
+def account_calls(name: str) -> str:
+    """Sorted set: calls of the last minute by when they began."""
+    return f"{ACCOUNT_PREFIX}{name}:calls"
+
+
+def account_turns(name: str) -> str:
+    """Sorted set: tickets of those who wait by when their turn is."""
+    return f"{ACCOUNT_PREFIX}{name}:turns"
+
+
+def account_leases(name: str) -> str:
+    """Sorted set: calls under way by when they count no more unless renewed."""
+    return f"{ACCOUNT_PREFIX}{name}:leases"
+
+
+def breaker(engine: str) -> str:
+    """Hash: an engine's failures in a row, and until when it is left alone. Absent while it works."""
+    return f"{BREAKER_PREFIX}{engine}"
+
+
+def probe(provider: str) -> str:
+    """What the last probe of a provider found, as JSON."""
+    return f"{PROBE_PREFIX}{provider}"
+
+
 def waiting_chunks(job_id: str, kind: StepKind) -> str:
     """List of the chunks of a job that no lane has taken yet for this kind of work; the next one first."""
     return f"{WAITING_CHUNKS_PREFIX}{job_id}:{kind}"
+
+
+def hook(provider: str, delivery_id: str) -> str:
+    """There once a vendor's webhook was taken in, so that its repetitions are known."""
+    return f"{HOOK_PREFIX}{provider}:{delivery_id}"
 
 
 def worker_beacon(node: str) -> str:

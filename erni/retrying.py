@@ -14,6 +14,7 @@ from typing import Final
 from erni.errors import (
     EngineAnswerInvalid,
     EngineRateLimited,
+    EngineResting,
     EngineUnavailable,
     ErniError,
     QueueUnavailable,
@@ -41,6 +42,8 @@ class Patience:
 
 
 PATIENCE: Final[dict[type[ErniError], Patience]] = {
+    # Where no other engine can do it the piece of work waits until this one is up again, or the deadline ends it.
+    EngineResting: Patience(attempts=1000, first_s=5.0, longest_s=60.0, is_wait=True),
     # Too many requests are no fault of the piece of work: it waits for its turn.
     EngineRateLimited: Patience(attempts=60, first_s=1.0, longest_s=60.0, is_wait=True),
     EngineUnavailable: Patience(attempts=6, first_s=1.0, longest_s=30.0),
@@ -67,6 +70,11 @@ def retry_delay_s(
         return min(max(error.retry_after_s, 0.0), LONGEST_RETRY_AFTER_S) + draw(0.0, SPREAD_S)
     ceiling = min(patience.longest_s, patience.first_s * 2.0 ** min(attempts, 16))
     return draw(ceiling / 2, ceiling)
+
+
+def moves_on(error: ErniError) -> bool:
+    """Whether a piece of work goes to another engine at once, where there is one, although this one may come back."""
+    return isinstance(error, EngineResting)
 
 
 def is_wait(error: ErniError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -20,11 +21,14 @@ LONGEST_CHARS: Final = 1000
 _SENTENCE_ENDS: Final = (".", "?", "!", "\u2026", "\u3002", "\uff1f", "\uff01", "\u061f", "\u0964")
 """Western marks, ellipsis, the full-width marks of Chinese and Japanese, Arabic question mark, danda."""
 _CLOSING_MARKS: Final = "\"'\u201c\u201d\u2019\u00bb)]"
+_TITLE: Final = re.compile(r"(M(r|rs|s|essrs|me|lle)|Dr|Prof|St|Rev|Gen|Col|Capt|Lt|Sgt|Gov|Sen|Hr|Fr|Sra|Dra)\.")
+"""The full stop of these does not end a sentence: a name follows."""
 
 
 def ends_sentence(text: str) -> bool:
     """Whether a word ends a sentence, by its punctuation."""
-    return text.rstrip(_CLOSING_MARKS).endswith(_SENTENCE_ENDS)
+    word = text.strip(_CLOSING_MARKS)
+    return word.endswith(_SENTENCE_ENDS) and not _TITLE.fullmatch(word)
 
 
 def split_segments(words: Sequence[Word]) -> Sequence[Segment]:

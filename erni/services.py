@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from erni.chunking import ChunkLimits
+from erni.engine_ports import Aligner, Diarizer, OneShotEngine, Transcriber, VoiceprintMaker
 from erni.media.ffmpeg import Decoder
 from erni.ports import (
     BlobStore,
-    Diarizer,
+    EngineGates,
+    EngineHours,
     Flights,
     JobQueue,
     JobStore,
     KeyStore,
+    Ledger,
+    Probes,
     QueueWatch,
     StageCache,
     StageMeter,
-    Transcriber,
+    VoiceprintStore,
     WaitingChunks,
 )
 
@@ -46,6 +50,40 @@ class CacheLife:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteLimits:
+    """How vendors' jobs are waited for: ``poll_s`` by provider, or ``awaited_poll_s`` where its webhook is to come, and
+    at most ``longest_s``.
+
+    ``public_url`` is where vendors reach the API; ``signing`` the providers whose webhooks can be verified.
+    """
+
+    poll_s: Mapping[str, float] = field(default_factory=dict)
+    awaited_poll_s: float = 60.0
+    longest_s: float = 4 * 3600.0
+    public_url: str | None = None
+    signing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingLimits:
+    """Dollars a job, and a key in a calendar month, may spend where neither says; ``None`` for no cap."""
+
+    job_usd: float | None = None
+    key_month_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamingLimits:
+    """When a voice counts as known: least likeness by engine (else ``threshold``), least distance to the next one."""
+
+    threshold: float = 0.6
+    margin: float = 0.15
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    max_days: float = 365.0
+    """Longest a voiceprint is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on work, from settings.
 
@@ -63,6 +101,9 @@ class Limits:
     tenant_jobs: int
     window: int
     long_s: float
+    remote: RemoteLimits
+    spending: SpendingLimits
+    naming: NamingLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +121,18 @@ class Services:
     meter: StageMeter
     transcribers: Mapping[str, Transcriber]
     diarizers: Mapping[str, Diarizer]
+    one_shots: Mapping[str, OneShotEngine]
+    voiceprint_makers: Mapping[str, VoiceprintMaker]
+    gates: EngineGates
+    ledger: Ledger
+    voiceprints: VoiceprintStore
+    probes: Probes
+    engine_hours: EngineHours
     decoder: Decoder
     limits: Limits
     temporary_dir: Path
     clock: Callable[[], datetime] = utc_now
+    aligner: Aligner | None = None
+    """Gives times to the words of engines that have none."""
     is_draining: Callable[[], bool] = lambda: False
     """Whether this worker is to give its work back now, because it is shutting down."""

@@ -47,10 +47,15 @@ def number_speakers(words: Sequence[Word]) -> tuple[PackedWords, tuple[str, ...]
     names.
     """
     packed = pack_words(words)
-    labels = dict.fromkeys(label for label in packed.speakers if label is not None)
-    names = {label: f"speaker_{number}" for number, label in enumerate(labels, start=1)}
-    renamed = [names[label] if label is not None else None for label in packed.speakers]
-    return with_speakers(packed, renamed), tuple(names.values())
+    numbers = speaker_numbers(packed)
+    renamed = [numbers[label] if label is not None else None for label in packed.speakers]
+    return with_speakers(packed, renamed), tuple(numbers.values())
+
+
+def speaker_numbers(words: PackedWords) -> dict[str, str]:
+    """What ``number_speakers`` calls each speaker it finds."""
+    labels = dict.fromkeys(label for label in words.speakers if label is not None)
+    return {label: f"speaker_{number}" for number, label in enumerate(labels, start=1)}
 
 
 def _by_overlap(words: Sequence[Word], timeline: Timeline) -> list[str]:

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
 from erni.chunking import ChunkLimits
 from erni.jobs import Job
 from erni.model import Chunk, Plan
-from erni.ports import DiarizerCapabilities, TranscriberCapabilities
 
-Stage = Literal["prepare", "transcribe", "embed", "diarize", "job"]
+Stage = Literal["prepare", "transcribe", "align", "embed", "diarize", "one_shot", "job"]
 
-STAGE_VERSIONS: Final[dict[Stage, int]] = {"prepare": 1, "transcribe": 2, "embed": 1, "diarize": 2, "job": 3}
+STAGE_VERSIONS: Final[dict[Stage, int]] = {
+    "prepare": 2,
+    "transcribe": 3,
+    "align": 1,
+    "embed": 1,
+    "diarize": 3,
+    "one_shot": 1,
+    "job": 4,
+}
 """Raise a number when a stage would answer otherwise than before: its old results are then not found any more."""
 
 
@@ -29,6 +38,11 @@ class StageKey:
     stage: Stage
     own: str
     published: str | None = None
+
+    @property
+    def remote(self) -> str:
+        """Under which the id of a vendor's job for this very work is kept while that runs."""
+        return f"{self.own}:remote"
 
 
 class StageKeys:
@@ -50,9 +64,9 @@ class StageKeys:
             case "bypass":
                 self._scope, self._published_scope = own, None
 
-    def prepare(self, limits: ChunkLimits, audio_format: str) -> StageKey:
-        """Decoding, speech detection and the plan of the cuts."""
-        return self._key("prepare", self._job.source_digest, limits=asdict(limits), audio_format=audio_format)
+    def prepare(self, limits: ChunkLimits | None) -> StageKey:
+        """Decoding, speech detection and the plan of the cuts; without limits the recording stays in one piece."""
+        return self._key("prepare", self._job.source_digest, limits=asdict(limits) if limits else None)
 
     def transcribe(self, chunk: Chunk, engine: TranscriberCapabilities) -> StageKey:
         """One chunk by one engine."""
@@ -63,6 +77,21 @@ class StageKeys:
             engine=[engine.engine, engine.model, engine.fingerprint],
             language=options.language,
             prompt=options.prompt,
+            keywords=options.keywords,
+        )
+
+    def align(self, words: StageKey, fingerprint: str) -> StageKey:
+        """Times for the words of one chunk, as found under their own key, by one aligner."""
+        return self._key("align", words.own if words.published is None else words.published, aligner=fingerprint)
+
+    def one_shot(self, plan: Plan, engine: TranscriberCapabilities) -> StageKey:
+        """Words and turns of the whole recording by one engine."""
+        options = self._job.options
+        return self._key(
+            "one_shot",
+            plan.audio_digest or self._job.source_digest,
+            engine=[engine.engine, engine.model, engine.fingerprint],
+            options=[options.language, options.prompt, options.num_speakers],
         )
 
     def embed(self, plan: Plan, chunk: Chunk, engine: DiarizerCapabilities) -> StageKey:
@@ -76,8 +105,12 @@ class StageKeys:
             speech=[(span.start_s, span.end_s) for span in plan.speech_in(chunk)],
         )
 
-    def diarize(self, plan: Plan, engine: DiarizerCapabilities, *, by_chunk: bool) -> StageKey:
-        """The whole recording by one engine. Where it works ``by_chunk``, the cuts matter."""
+    def diarize(
+        self, plan: Plan, engine: DiarizerCapabilities, *, by_chunk: bool, voices: Sequence[str] = ()
+    ) -> StageKey:
+        """The whole recording by one engine. Where it works ``by_chunk``, the cuts matter; where it scores known
+        voices, their ids.
+        """
         options = self._job.options
         return self._key(
             "diarize",
@@ -85,6 +118,7 @@ class StageKeys:
             engine=[engine.engine, engine.model, engine.fingerprint],
             cuts=[chunk.own.end_s for chunk in plan.chunks] if by_chunk else None,
             speakers=[options.num_speakers, options.min_speakers, options.max_speakers],
+            voices=list(voices),
         )
 
     def whole(
@@ -97,7 +131,7 @@ class StageKeys:
             prepare.own if prepare.published is None else prepare.published,
             engine=[engine.engine, engine.model, engine.fingerprint],
             diarizer=[diarizer.engine, diarizer.model, diarizer.fingerprint] if diarizer else None,
-            options=[options.method, options.join, options.language, options.prompt],
+            options=[options.method, options.join, options.language, options.prompt, options.keywords],
             speakers=[options.num_speakers, options.min_speakers, options.max_speakers],
         )
 

@@ -7,20 +7,65 @@ their cosines, which alone are used, differ by less than 0.001 from those in sin
 from __future__ import annotations
 
 import io
+import tempfile
+import weakref
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from erni.errors import DocumentDamaged
+from erni.errors import DocumentDamaged, StorageFull
 
 Embeddings = npt.NDArray[np.floating[Any]]
 Windows = npt.NDArray[np.float64]
 
 _SCHEMA_VERSION: Final = 1
+_MOST_BYTES_IN_MEMORY: Final = 4 * 1024 * 1024
+"""Gathered voices beyond these, those of two hours of speech, wait on the disk."""
+
+
+class StoredRows:
+    """Rows of numbers in half precision, in memory while they are few, then in a file without a name in ``directory``.
+
+    A slice or an array of indices reads just those rows. The file lives as long as this does.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        place = str(directory) if directory else None
+        self._file = tempfile.SpooledTemporaryFile(_MOST_BYTES_IN_MEMORY, dir=place)  # noqa: SIM115  # closed below
+        self._width = 0
+        self._count = 0
+        weakref.finalize(self, self._file.close)
+
+    def append(self, rows: Embeddings) -> None:
+        """Raises StorageFull. Not after the first row was read."""
+        try:
+            self._file.write(rows.astype(np.float16).tobytes())
+        except OSError as error:
+            raise StorageFull("The disk of temporary files has no room for a recording's voices.") from error
+        self._count, self._width = self._count + len(rows), rows.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._count, self._width
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, key: slice | npt.NDArray[np.int64]) -> Embeddings:
+        row_bytes = self._width * np.dtype(np.float16).itemsize
+        content = bytearray()
+        for index in np.arange(self._count)[key].tolist():
+            self._file.seek(index * row_bytes)
+            content += self._file.read(row_bytes)
+        return np.frombuffer(content, np.float16).reshape(-1, self._width)
+
+
+Rows = Embeddings | StoredRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,30 +77,28 @@ class Voices:
     engine: str
     model: str
     windows: Windows
-    embeddings: Embeddings
+    embeddings: Rows
     engine_s: float = 0.0
 
 
-def gather_voices(parts: Iterable[Voices]) -> Voices | None:
+def gather_voices(parts: Iterable[Voices], directory: Path | None = None) -> Voices | None:
     """The voices of consecutive chunks as those of the whole, in half precision; ``None`` where there are no parts.
 
-    Parts are taken one at a time and not kept: all voices of a day are there once, never twice.
+    Parts are taken one at a time and not kept: embeddings of ten hours take 15 MB and more, so they go to a temporary
+    file (``StoredRows``), in ``directory`` or else where the system has such files.
+
+    Raises:
+        StorageFull: there is no room for that file.
     """
-    windows, embeddings = bytearray(), bytearray()
+    rows, windows = StoredRows(directory), bytearray()
     last, engine_s = None, 0.0
     for part in parts:
         windows += part.windows.astype(np.float64).tobytes()
-        embeddings += part.embeddings.astype(np.float16).tobytes()
+        rows.append(part.embeddings[:])
         last, engine_s = part, engine_s + part.engine_s
     if last is None:
         return None
-    return Voices(
-        last.engine,
-        last.model,
-        np.frombuffer(windows, np.float64).reshape(-1, 2),
-        np.frombuffer(embeddings, np.float16).reshape(-1, last.embeddings.shape[1]),
-        engine_s,
-    )
+    return Voices(last.engine, last.model, np.frombuffer(windows, np.float64).reshape(-1, 2), rows, engine_s)
 
 
 def dump_voices(voices: Voices) -> bytes:
@@ -65,7 +108,7 @@ def dump_voices(voices: Voices) -> bytes:
         version=np.array(_SCHEMA_VERSION),
         engine=np.array([voices.engine, voices.model]),
         windows=voices.windows,
-        embeddings=voices.embeddings.astype(np.float16),
+        embeddings=voices.embeddings[:].astype(np.float16),
         engine_s=np.array(voices.engine_s),
     )
     return archive.getvalue()

@@ -11,12 +11,13 @@ from typing import Any, Final
 import structlog
 from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
 
-from config.bootstrap import build_diarizers, build_services
+from config.bootstrap import build_services
+from config.engines import build_diarizers
 from config.logging import configure_logging
 from config.queue import DEFAULT, DIARIZE, LONG, MEDIA, QUEUES, TRANSCRIBE, make_celery
 from config.settings import load_settings
+from erni.engine_ports import ChunkedDiarizer, Diarizer
 from erni.errors import ConfigError, ErniError
-from erni.ports import ChunkedDiarizer, Diarizer
 from erni.services import Services
 from tasks.pool import announce_ready, is_draining, request_drain
 

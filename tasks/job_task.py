@@ -16,6 +16,7 @@ from erni.errors import ErniError, Interruption, JobStopped, WorkHandedBack
 from erni.jobs import JobFailure, Piece, StepKind
 from erni.steps.ending import fail_job
 from erni.steps.running import StepFailed
+from erni.steps.waking import join_if_complete
 from erni.steps.working import give_up_hung_engine, give_up_piece, next_chunk
 from tasks.app import current_services
 
@@ -103,10 +104,26 @@ class PieceTask(JobTask):
         return "gap"
 
 
+class LooseTask(JobTask):
+    """Work whose failure for good is nobody's but its own: no job waits for it."""
+
+    abstract = True
+
+    def give_up(self, failure: JobFailure, _: str, *__: Any) -> None:
+        log.warning("task_given_up", task=self.name, code=failure.code)
+
+
 class LaneTask(PieceTask):
     """A piece that, when it is over, goes to the queue's end for the next chunk that waits: ``(job_id, chunk)``."""
 
     abstract = True
+
+    def end_lane(self, job_id: str) -> None:
+        """The chord sees to the join, unless it waits for a vendor's piece that a webhook has ended."""
+        try:
+            join_if_complete(current_services(), job_id)
+        except ErniError as error:
+            log.warning("join_left_to_chord", code=error.code)
 
     def work(self, job_id: str, *arguments: Any) -> Any:
         status = super().work(job_id, *arguments)
@@ -117,5 +134,6 @@ class LaneTask(PieceTask):
         except ErniError as error:
             raise self.come_back(error) from error
         if following is None:
+            self.end_lane(job_id)
             return status
         raise self.retry(args=(job_id, following), countdown=0)

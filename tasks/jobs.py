@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import structlog
 
-from config.queue import DIARIZE_JOB, EMBED_CHUNK, FAIL_JOB, FINISH_JOB, PREPARE_JOB, TRANSCRIBE_CHUNK
+from config.queue import (
+    DIARIZE_JOB,
+    EMBED_CHUNK,
+    ENROL_VOICEPRINT,
+    FAIL_JOB,
+    FINISH_JOB,
+    ONE_SHOT_JOB,
+    PREPARE_JOB,
+    TRANSCRIBE_CHUNK,
+    WAKE_PIECE,
+)
 from erni.errors import JobNotFound
-from erni.jobs import JobStatus, StepKind
-from erni.steps import diarizing, ending, finishing, preparing, recognising
+from erni.jobs import JobStatus, Piece, StepKind
+from erni.steps import diarizing, ending, enrolling, finishing, one_shot, preparing, recognising, waking
 from erni.steps.working import PieceStatus
 from tasks.app import celery_app, current_services
-from tasks.job_task import INTERNAL, JobTask, LaneTask, PieceTask
+from tasks.job_task import INTERNAL, JobTask, LaneTask, LooseTask, PieceTask
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +41,23 @@ def embed_chunk(job_id: str, index: int) -> PieceStatus:
 
 
 @celery_app.task(name=DIARIZE_JOB, base=PieceTask, kind=StepKind.DIARIZE)
-def diarize_job(job_id: str) -> PieceStatus:
-    return diarizing.diarize_job(current_services(), job_id)
+def diarize_job(job_id: str, group: int = 0) -> PieceStatus:
+    return diarizing.diarize_job(current_services(), job_id, group)
+
+
+@celery_app.task(name=ONE_SHOT_JOB, base=PieceTask, kind=StepKind.ONE_SHOT)
+def one_shot_job(job_id: str, _: int = 0) -> PieceStatus:
+    return one_shot.listen_in_one_shot(current_services(), job_id)
+
+
+@celery_app.task(name=WAKE_PIECE, base=LooseTask, ignore_result=True)
+def wake_piece(job_id: str, kind: str, part: int) -> None:
+    waking.wake_piece(current_services(), job_id, Piece(StepKind(kind), part))
+
+
+@celery_app.task(name=ENROL_VOICEPRINT, base=LooseTask, ignore_result=True)
+def enrol_voiceprint(voiceprint_id: str) -> None:
+    enrolling.enrol_voiceprint(current_services(), voiceprint_id)
 
 
 @celery_app.task(name=FINISH_JOB, base=JobTask, ignore_result=True)

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from api.readiness import build_probes, run_probes, summarise
 from api.runtime import current_runtime
+from erni.steps.probing import upcoming_retirements
 
 blueprint = Blueprint("health", __name__)
 
@@ -18,8 +19,13 @@ def show_liveness() -> Response:
 
 @blueprint.get("/readyz")
 def show_readiness() -> tuple[Response, int]:
-    """503 without a store that is required, else 200, ``degraded`` while a queue has no worker."""
-    findings = run_probes(build_probes(current_runtime()))
+    """503 without a store that is required, else 200, ``degraded`` while a queue has no worker.
+
+    Warnings name engines that end within three months, or have ended; they change no status.
+    """
+    runtime = current_runtime()
+    findings = run_probes(build_probes(runtime))
     status = summarise(findings)
     probes = {finding.name: {"ok": finding.is_ok, "detail": finding.detail} for finding in findings}
-    return jsonify(status=status, probes=probes), 503 if status == "unavailable" else 200
+    warnings = [retirement.sentence for retirement in upcoming_retirements(runtime.services)]
+    return jsonify(status=status, probes=probes, warnings=warnings), 503 if status == "unavailable" else 200

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import PurePath
@@ -29,6 +31,7 @@ from erni.errors import (
 )
 from erni.exporting import FORMATS, Rendered, render
 from erni.jobs import Job, JobStatus
+from erni.model import Transcript
 from erni.options import parse_options
 from erni.progress import Progress, describe_progress
 from erni.steps.accepting import Submission, accept_job, start_job
@@ -38,7 +41,7 @@ from erni.steps.restarting import retry_job
 MAX_PAGE_SIZE: Final = 500
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 200
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
-SPOOL_BYTES: Final = 4 * 1024 * 1024
+SPOOL_BYTES: Final = 512 * 1024
 """A longer export goes through a file; an hour of speech is a megabyte of JSON."""
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
@@ -55,7 +58,7 @@ def submit_job() -> tuple[Response, int, dict[str, str]]:
     runtime = current_runtime()
     idempotency_key = _idempotency_key()
     with receive_upload(request, runtime.services.temporary_dir, runtime.max_upload_bytes) as received:
-        options = parse_options(received.fields, runtime.offers)
+        options = parse_options(received.fields, runtime.offers.on(runtime.services.clock().date()))
         submission = Submission(received.upload, options, idempotency_key)
         accepted = accept_job(runtime.services, submission, current_caller())
     response = jsonify(_describe(accepted.job))
@@ -95,7 +98,8 @@ def show_transcript(job_id: str) -> Response:
     if format_name not in FORMATS:
         raise UnknownFormat(f"There is no such format. Choose one of: {', '.join(FORMATS)}.", field="format")
     job = _own_job(job_id)
-    return _send(render(codec.load_transcript(_load_transcript(job)), format_name), job)
+    with _open_transcript(job) as transcript:
+        return _send(render(transcript, format_name), job)
 
 
 @blueprint.post("/<job_id>/cancel")
@@ -195,14 +199,21 @@ def _accepted_format() -> str:
     return names[media_type]
 
 
-def _load_transcript(job: Job) -> bytes:
-    """A retried job keeps the transcript it had until there is a better one. Raises TranscriptNotReady."""
+@contextmanager
+def _open_transcript(job: Job) -> Iterator[Transcript]:
+    """Its segments are read while it is open. A retried job keeps the transcript it had until there is a better one.
+
+    Raises:
+        TranscriptNotReady: there is none, or not yet.
+    """
     is_there = job.status in (JobStatus.SUCCEEDED, JobStatus.PARTIAL)
     may_be_there = job.restarted_at is not None and job.options.on_gap == "partial"
     if not (is_there or may_be_there):
         raise _not_ready(job)
+    stored = current_runtime().services.blobs.local_copy(blob_paths.transcript(job.job_id))
     try:
-        return current_runtime().services.blobs.get_bytes(blob_paths.transcript(job.job_id))
+        with stored as file, file.open("rb") as opened:
+            yield codec.read_transcript(opened)
     except BlobNotFound:
         if is_there:
             raise

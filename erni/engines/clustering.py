@@ -10,7 +10,8 @@ what counts as alike is read off the recording, from its least alike pairs of wi
 
 Of long recordings ``MOST_WINDOWS``, evenly spaced, are clustered and the others go to the nearest speaker; those are
 first summed up in at most ``MOST_POINTS`` groups of like windows, because distances grow with the square of their
-number. So memory beyond the embeddings themselves does not grow. Everything here is deterministic.
+number. So memory does not grow with the length of a recording whose embeddings are read from a file. Everything here
+is deterministic.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-Embeddings = npt.NDArray[np.floating[Any]]
+from erni.voices import Embeddings, Rows
+
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +48,7 @@ _ROWS_AT_A_TIME: Final = 512
 
 
 def cluster_speakers(
-    embeddings: Embeddings, *, exact: int | None = None, least: int | None = None, most: int | None = None
+    embeddings: Rows, *, exact: int | None = None, least: int | None = None, most: int | None = None
 ) -> Labels:
     """One label (0, 1, …) per row of ``embeddings`` (windows × dimensions).
 
@@ -70,7 +72,7 @@ def cluster_speakers(
         return labels if len(chosen) == count else _spread(embeddings, chosen, labels, windows)
 
 
-def _spread(embeddings: Embeddings, chosen: Labels, labels: Labels, windows: Embeddings) -> Labels:
+def _spread(embeddings: Rows, chosen: Labels, labels: Labels, windows: Embeddings) -> Labels:
     """Labels of all windows from those of the chosen ones."""
     means, _ = _means(windows, labels)
     every = _nearest(embeddings, _at_unit_length(means))
@@ -105,7 +107,7 @@ def _means(windows: Embeddings, labels: Labels) -> tuple[Embeddings, Labels]:
     return np.asarray(sums / sizes[:, np.newaxis], dtype=np.float32), group_of.astype(np.int64)
 
 
-def _nearest(windows: Embeddings, directions: Embeddings) -> Labels:
+def _nearest(windows: Rows, directions: Embeddings) -> Labels:
     blocks = range(0, len(windows), _ROWS_AT_A_TIME)
     # In single precision, which half precision has to be brought to; its length does not change what is nearest.
     return np.concatenate(

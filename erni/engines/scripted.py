@@ -10,16 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
+from erni.engine_ports import ClusteringRequest, DiarizationRequest, EmbeddingRequest, TranscriptionRequest
 from erni.engines.clustering import cluster_speakers
 from erni.model import Diarization, Recognition, Turn, Word
-from erni.ports import (
-    ClusteringRequest,
-    DiarizationRequest,
-    DiarizerCapabilities,
-    EmbeddingRequest,
-    TranscriberCapabilities,
-    TranscriptionRequest,
-)
 from erni.turns import label_turns
 from erni.voices import Voices
 

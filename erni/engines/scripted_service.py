@@ -15,11 +15,12 @@ from typing import Final
 
 import soundfile
 
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.http_call import FileCall, HttpService
 from erni.engines.scripted import DIARIZER, ENGINE, MODEL, TRANSCRIBER
 from erni.errors import EngineAnswerInvalid
 from erni.model import Diarization, Recognition, Turn, Word
-from erni.ports import DiarizationRequest, DiarizerCapabilities, TranscriberCapabilities, TranscriptionRequest
 
 NAME: Final = "The scripted engine"
 LATE_S: Final = 1.0

@@ -11,6 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from erni.capabilities import DiarizerCapabilities
+from erni.engine_ports import ClusteringRequest, EmbeddingRequest
 from erni.engines.campplus import EMBEDDING_SIZE
 from erni.engines.clustering import MOST_WINDOWS, cluster_speakers
 from erni.engines.versions import installed_version
@@ -18,7 +20,6 @@ from erni.engines.voice_model import NOT_INSTALLED, VoiceModel, load_voice_model
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
 from erni.media.audio import read_span
 from erni.model import SAMPLE_RATE_HZ, Diarization, Span
-from erni.ports import ClusteringRequest, DiarizerCapabilities, EmbeddingRequest
 from erni.turns import label_turns
 from erni.voices import Voices
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from erni.capabilities import TranscriberCapabilities
+from erni.engine_ports import TranscriptionRequest
 from erni.engines.versions import installed_version
 from erni.engines.whisper_languages import ENGLISH_ONLY, MULTILINGUAL
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
@@ -22,7 +24,6 @@ from erni.languages import CONFIDENT, is_confident
 from erni.media.audio import read_samples
 from erni.model import SAMPLE_RATE_HZ, Notice, Recognition, Word
 from erni.options import check_language
-from erni.ports import TranscriberCapabilities, TranscriptionRequest
 
 if TYPE_CHECKING:
     from erni.engines.whisper_model import RememberingModel
@@ -37,7 +38,7 @@ DEMO_MODEL_SHA256: Final = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492
 ENGLISH_VOCABULARY_SIZE: Final = 51_864
 """Tokens of an English-only Whisper model; multilingual ones have more (openai/whisper, ``model.py``)."""
 
-_WITHOUT_SPACES: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+WITHOUT_SPACES: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages that faster-whisper splits into characters (``split_to_word_tokens`` in its ``tokenizer.py``)."""
 
 _DEMO_SIZES = re.compile(r"^(tiny|base)(\.en)?$")
@@ -96,17 +97,22 @@ class WhisperTranscriber:
         for _ in segments:
             pass
 
-    def transcribe(self, request: TranscriptionRequest) -> Recognition:
-        started = time.perf_counter()
+    def loaded_model(self) -> RememberingModel:
+        """The model itself, for whatever else it can do; loads it as ``load``."""
         self.load()
         if self._loaded is None:
             raise EngineUnavailable("The recogniser is not loaded.")
+        return self._loaded
+
+    def transcribe(self, request: TranscriptionRequest) -> Recognition:
+        started = time.perf_counter()
+        model = self.loaded_model()
         capabilities = self.capabilities
         check_language(request.language, capabilities)
         samples = read_samples(request.audio)
         try:
-            spoken = _find_language(self._loaded, samples, request)
-            segments, _ = self._loaded.transcribe(
+            spoken = _find_language(model, samples, request)
+            segments, _ = model.transcribe(
                 samples,
                 language=spoken.language,
                 initial_prompt=request.prompt,
@@ -174,7 +180,7 @@ def to_words(heard: Iterable[Any], language: str) -> list[Word]:
     """A segment's words. What faster-whisper splits without a space between ("d" + "'accord") is one word."""
     words: list[Word] = []
     for part in map(_to_word, heard):
-        if words and not part.text.startswith(" ") and language not in _WITHOUT_SPACES:
+        if words and not part.text.startswith(" ") and language not in WITHOUT_SPACES:
             words[-1] = _glue(words[-1], part)
         else:
             words.append(part)

@@ -8,7 +8,7 @@ lonely last word behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Final
@@ -37,10 +37,36 @@ _CHARS_PER_COST: Final = 12
 """How much more unequal two lines may be for a break that costs one less."""
 
 
-def split_into_captions(tokens: Sequence[Token]) -> list[Sequence[Token]]:
-    """Cut one speaker's tokens into captions of at most two lines and 7 s, at the least total cost."""
-    break_costs = [_break_cost(token, after) for token, after in pairwise(tokens)] + [0.0]
-    costs = [0.0] + [inf] * len(tokens)
+def split_into_captions(tokens: Iterable[Token]) -> Iterator[Sequence[Token]]:
+    """Cut one speaker's tokens into captions of at most two lines and 7 s, at the least total cost.
+
+    Every caption ends at a long silence, so that what lies between two of them is cut by itself.
+    """
+    cost = 0.0
+    for stretch, after in _split_at_silences(tokens):
+        captions, cost = _cut_cheapest(stretch, after, cost)
+        yield from captions
+
+
+def _split_at_silences(tokens: Iterable[Token]) -> Iterator[tuple[list[Token], Token | None]]:
+    """Each stretch with the token after it, if there is one."""
+    stretch: list[Token] = []
+    for token in tokens:
+        if stretch and token.start_ms - stretch[-1].end_ms >= LONG_PAUSE_MS:
+            yield stretch, token
+            stretch = []
+        stretch.append(token)
+    if stretch:
+        yield stretch, None
+
+
+def _cut_cheapest(
+    tokens: Sequence[Token], after: Token | None, cost_before: float
+) -> tuple[list[Sequence[Token]], float]:
+    """The captions, and what they cost together with those before."""
+    break_costs = [_break_cost(token, following) for token, following in pairwise(tokens)]
+    break_costs.append(_break_cost(tokens[-1], after) if after else 0.0)
+    costs = [cost_before] + [inf] * len(tokens)
     starts = [0] * (len(tokens) + 1)
     for start in range(len(tokens)):
         if costs[start] == inf:
@@ -54,7 +80,7 @@ def split_into_captions(tokens: Sequence[Token]) -> list[Sequence[Token]]:
     while end > 0:
         captions.append(tokens[starts[end] : end])
         end = starts[end]
-    return captions[::-1]
+    return captions[::-1], costs[-1]
 
 
 def _possible_ends(tokens: Sequence[Token], start: int) -> Iterator[tuple[int, float]]:

@@ -12,9 +12,9 @@ A gap has a caption of its own: a viewer who sees none would believe that nobody
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from erni.exporting.breaking import break_lines, split_into_captions
@@ -82,18 +82,26 @@ def _split(transcript: Transcript, *, name_speakers: bool) -> Iterator[_Part]:
     gaps = sorted(transcript.coverage.gaps, key=lambda gap: gap.span.start_s)
     starts_s = [gap.span.start_s for gap in gaps]
     shown = 0
-    has_names = name_speakers and len({segment.speaker for segment in transcript.segments}) > 1
+    has_names = name_speakers and any(a.speaker != b.speaker for a, b in pairwise(transcript.segments))
     turns = groupby(transcript.segments, key=lambda segment: (segment.speaker, bisect_right(starts_s, segment.start_s)))
     for (speaker, gaps_before), turn in turns:
         yield from map(_gap_part, gaps[shown:gaps_before])
         shown = max(shown, gaps_before)
         tokens = make_tokens(word for segment in turn for word in segment.words)
         label = speaker_label(speaker, transcript)
-        if has_names and label and tokens:
-            tokens.insert(0, make_label(label, tokens[0].start_ms))
+        if has_names and label:
+            tokens = _labelled(tokens, label)
         for caption in split_into_captions(tokens):
             yield _Part(caption, label)
     yield from map(_gap_part, gaps[shown:])
+
+
+def _labelled(tokens: Iterable[Token], label: str) -> Iterator[Token]:
+    """A label before the first token, if there is one."""
+    for index, token in enumerate(tokens):
+        if index == 0:
+            yield make_label(label, token.start_ms)
+        yield token
 
 
 def _gap_part(gap: Gap) -> _Part:

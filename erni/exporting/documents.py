@@ -8,10 +8,20 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from erni.exporting.labels import NO_SPEECH, clock, clock_span, gap_reason, one_line, speaker_label
-from erni.model import Coverage, Gap, Notice, Segment, Transcript, Word
+from erni.exporting.labels import (
+    NO_SPEECH,
+    clock,
+    clock_span,
+    find_name,
+    gap_reason,
+    number_label,
+    one_line,
+    speaker_label,
+)
+from erni.model import Coverage, Gap, Notice, PieceUse, Segment, SpeakerName, Transcript, Word
 
 SCHEMA: Final = "erni.transcript/1"
 PARAGRAPH_PAUSE_S: Final = 2.0
@@ -20,47 +30,79 @@ PARAGRAPH_PAUSE_S: Final = 2.0
 
 def render_json(transcript: Transcript) -> Iterator[str]:
     """One line of JSON, segment by segment; times in seconds to the millisecond."""
-    before = {
+    head = {
         "schema": SCHEMA,
         "language": transcript.language,
         "duration_s": round(transcript.coverage.duration_s, 3),
-        "text": transcript.text,
-        "speakers": _speaker_objects(transcript),
     }
-    after = {
+    tail = {
         "coverage": _coverage_object(transcript.coverage),
         "engines": [
             {"role": use.role, "engine": use.engine, "model": use.model, "grade": use.grade}
             for use in transcript.engines
         ],
+        "pieces": [_piece_object(use) for use in transcript.pieces],
         "warnings": [_warning_object(notice) for notice in transcript.warnings],
     }
-    yield _to_json(before).removesuffix("}") + ',"segments":['
+    shares = _SpeakerShares()
+    yield _to_json(head).removesuffix("}") + ',"text":"'
+    separator = ""
+    for segment in transcript.segments:
+        shares.add(segment)
+        yield separator + _to_json(segment.text)[1:-1]
+        separator = " "
+    yield '","speakers":' + _to_json(shares.objects(transcript)) + ',"segments":['
     separator = ""
     for segment in transcript.segments:
         yield separator + _to_json(_segment_object(segment))
         separator = ","
-    yield "]," + _to_json(after).removeprefix("{") + "\n"
+    yield "]," + _to_json(tail).removeprefix("{") + "\n"
 
 
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def _speaker_objects(transcript: Transcript) -> list[dict[str, Any]]:
-    talk_s: defaultdict[str | None, float] = defaultdict(float)
-    words: Counter[str | None] = Counter()
-    for segment in transcript.segments:
-        talk_s[segment.speaker] += segment.end_s - segment.start_s
-        words[segment.speaker] += len(segment.words)
-    return [
-        {
-            "id": speaker,
-            "label": speaker_label(speaker, transcript),
-            "talk_s": round(talk_s[speaker], 3),
-            "words": words[speaker],
-        }
-        for speaker in transcript.speakers
-    ]
+@dataclass(frozen=True, slots=True)
+class _SpeakerShares:
+    """How much of the segments seen so far is each speaker's."""
+
+    talk_s: defaultdict[str | None, float] = field(default_factory=lambda: defaultdict(float))
+    words: Counter[str | None] = field(default_factory=Counter)
+
+    def add(self, segment: Segment) -> None:
+        self.talk_s[segment.speaker] += segment.end_s - segment.start_s
+        self.words[segment.speaker] += len(segment.words)
+
+    def objects(self, transcript: Transcript) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": speaker,
+                "label": number_label(speaker),
+                **_name_object(find_name(speaker, transcript)),
+                "talk_s": round(self.talk_s[speaker], 3),
+                "words": self.words[speaker],
+            }
+            for speaker in transcript.speakers
+        ]
+
+
+def _name_object(found: SpeakerName | None) -> dict[str, Any]:
+    return {
+        "name": found and found.name,
+        "voiceprint": found and found.voiceprint_id,
+        "score": found and found.score,
+        "margin": found and found.margin,
+    }
+
+
+def _piece_object(use: PieceUse) -> dict[str, Any]:
+    return {
+        "start_s": round(use.span.start_s, 3),
+        "end_s": round(use.span.end_s, 3),
+        "engine": use.engine,
+        "model": use.model,
+        "given_up": list(use.given_up),
+    }
 
 
 def _segment_object(segment: Segment) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Final
 
-from erni.model import Gap, Span, Transcript
+from erni.model import Gap, Span, SpeakerName, Transcript
 
 _NUMBERED = re.compile(r"speaker_(\d+)")
 UNKNOWN_SPEAKER: Final = "Unknown speaker"
@@ -14,15 +14,26 @@ NO_SPEECH: Final = "No speech was found in this recording."
 
 
 def speaker_label(speaker: str | None, transcript: Transcript) -> str | None:
-    """``speaker_1`` is shown as ``Speaker 1``, any other name as it is.
+    """The name of a speaker whose voice is known; ``speaker_1`` is shown as ``Speaker 1``, any other label as it is.
 
     ``None`` where the transcript tells no speakers apart. A word without a speaker among words that have one
     is an ``Unknown speaker``'s, lest it be read as the previous speaker's.
     """
     if speaker is None:
         return UNKNOWN_SPEAKER if transcript.speakers else None
+    named = find_name(speaker, transcript)
+    return one_line(named.name) if named and named.name else number_label(speaker)
+
+
+def number_label(speaker: str) -> str:
+    """How a speaker is shown whose voice is not known."""
     numbered = _NUMBERED.fullmatch(speaker)
     return f"Speaker {numbered[1]}" if numbered else one_line(speaker)
+
+
+def find_name(speaker: str, transcript: Transcript) -> SpeakerName | None:
+    """What was found out of whose voice this is; ``None`` where that was not asked."""
+    return next((found for found in transcript.names if found.speaker == speaker), None)
 
 
 def one_line(text: str) -> str:

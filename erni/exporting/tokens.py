@@ -36,16 +36,14 @@ class Token(NamedTuple):
     is_label: bool = False
 
 
-def make_tokens(words: Iterable[Word]) -> list[Token]:
+def make_tokens(words: Iterable[Word]) -> Iterator[Token]:
     """All text of ``words`` in order. Starts never run backwards, ends never lie before their start."""
-    tokens: list[Token] = []
     earliest_ms = 0
     for word in words:
         start_ms = max(round(word.start_s * 1000), earliest_ms)
         end_ms = min(max(round(word.end_s * 1000), start_ms), start_ms + MAX_CAPTION_MS)
-        tokens += _word_tokens(word.text, start_ms, end_ms)
+        yield from _word_tokens(word.text, start_ms, end_ms)
         earliest_ms = start_ms
-    return tokens
 
 
 def _word_tokens(text: str, start_ms: int, end_ms: int) -> Iterator[Token]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -14,6 +14,8 @@ from erni.errors import EmptyUpload, InvalidOption, QueueUnavailable, StorageErr
 from erni.jobs import Job, JobOptions, JobStatus
 from erni.keys import ApiKey
 from erni.services import Services
+from erni.steps.known_voices import find_wanted_voices
+from erni.steps.paying import check_budget
 
 log = structlog.get_logger(__name__)
 
@@ -53,22 +55,27 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Ac
 
     Raises:
         EmptyUpload: the upload has no bytes.
-        InvalidOption: the idempotency key was used before for another file or other options.
+        InvalidOption: the idempotency key was used before for another file or other options, or a voice asked for is
+            not known.
+        SpendingCapReached: the caller's key has nothing left for the engines asked for.
         StorageError: blobs or records cannot be written; nothing was accepted.
     """
     upload = submission.upload
     if upload.size_bytes == 0:
         raise EmptyUpload("The uploaded file is empty (0 bytes). Check the file and send it again.", field="file")
+    options = find_wanted_voices(services, submission.options, caller.tenant)
+    check_budget(services, caller, options)
     wanted = Job(
         job_id=uuid.uuid4().hex,
         tenant=caller.tenant,
         status=JobStatus.QUEUED,
-        options=submission.options,
+        options=options,
         created_at=services.clock(),
         source_digest=upload.digest,
         source_bytes=upload.size_bytes,
         filename=upload.filename,
         idempotency_key=submission.idempotency_key,
+        key_id=caller.key_id,
     )
     services.blobs.put_file(blob_paths.source(wanted.job_id), upload.path)
     try:
@@ -103,7 +110,9 @@ def start_job(services: Services, job_id: str) -> None:
 
 
 def _check_replay(recorded: Job, wanted: Job) -> None:
-    if recorded.source_digest != wanted.source_digest or recorded.options != wanted.options:
+    # Which voices there were when all were asked for is not what the caller said.
+    asked = replace(wanted.options, voiceprints=recorded.options.voiceprints)
+    if recorded.source_digest != wanted.source_digest or recorded.options != asked:
         raise InvalidOption(
             "This idempotency key was used before for another file or other options. Use a new key.",
             field="Idempotency-Key",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -12,13 +13,36 @@ from erni import blob_paths, codec
 from erni.errors import BlobNotFound
 from erni.jobs import Job, JobFailure, JobStatus, Piece, Savings, Step, StepKind
 from erni.joining import JoinInput, join_transcript
-from erni.model import Diarization, EngineUse, Gap, Notice, Outcome, Plan, Recognition, Transcript
+from erni.model import (
+    Chunk,
+    Diarization,
+    EngineUse,
+    Gap,
+    Notice,
+    Outcome,
+    PieceUse,
+    Plan,
+    Recognition,
+    SpeakerName,
+    Transcript,
+)
 from erni.services import Services
 from erni.steps.admitting import start_waiting
 from erni.steps.diarizing import tell_voices_apart
 from erni.steps.ending import fail_job
-from erni.steps.pieces import DIARIZATION, find_missing, find_results, load_plan, settle, wanted_pieces
-from erni.steps.reusing import find_outcome, keep_result, price, whole_key
+from erni.steps.known_voices import find_names
+from erni.steps.one_shot import cut_after_all
+from erni.steps.pieces import (
+    DIARIZATION,
+    ONE_SHOT,
+    find_missing,
+    find_results,
+    load_plan,
+    send_pieces,
+    settle,
+    wanted_pieces,
+)
+from erni.steps.reusing import find_outcome, keep_result, whole_key
 from erni.steps.running import run_step, wanted_job, work_dir
 
 log = structlog.get_logger(__name__)
@@ -53,32 +77,53 @@ def finish_job(services: Services, job_id: str) -> None:
         joined = services.jobs.find_step(job_id, JOIN)
         if joined is not None and joined.status == "ok":
             # The worker before us wrote the transcript and died before it could say so.
-            stored = services.blobs.get_bytes(blob_paths.transcript(job_id))
-            _conclude(services, job, codec.load_transcript(stored))
+            _conclude(services, job, _load_account(services, job_id))
             return
         plan = load_plan(services, job_id)
         if _is_work_left(services, job, plan):
-            # A body sent twice may come while pieces of the other are at work. Who ends them sends another.
-            log.warning("join_came_too_early")
+            # A body sent twice may come while pieces of the other are at work, a vendor's webhook while there are
+            # other pieces. Who ends them sends another.
+            log.info("join_came_too_early")
+            return
+        if _send_others_after_one_shot(services, job, plan):
             return
         services.jobs.advance(job_id, JobStatus.JOINING)
         tell_voices_apart(services, job, plan)
         _finish(services, job, _load_results(services, job, plan))
 
 
+def _send_others_after_one_shot(services: Services, job: Job, plan: Plan) -> bool:
+    """Have the job's other engines do, chunk by chunk, what the one for the whole could not; returns whether."""
+    failed = services.jobs.find_step(job.job_id, ONE_SHOT) if plan.is_one_shot else None
+    if failed is None or failed.status == "ok" or not job.options.engines:
+        return False
+    cut = cut_after_all(services, job, plan, failed)
+    missing = find_missing(wanted_pieces(services, job, cut), services.jobs.steps(job.job_id), ())
+    send_pieces(services, job, cut, missing)
+    return True
+
+
 def answer_from_cache(services: Services, job: Job) -> bool:
-    """Finish the job with the answer of an equal one before it; returns whether there was one."""
+    """Finish the job with the answer of an equal one before it; returns whether there was one.
+
+    Whose voices are known changes from day to day, so a job that looks for them is never answered so.
+    """
+    if job.options.voiceprints:
+        return False
     found = find_outcome(services, job, whole_key(services, job))
     if found is None:
         return False
     outcome, savings = found
-    own = blob_paths.transcript(job.job_id)
     try:
         if outcome.job_id != job.job_id:
-            services.blobs.copy(blob_paths.transcript(outcome.job_id), own)
-        transcript = codec.load_transcript(services.blobs.get_bytes(own))
+            services.blobs.copy(blob_paths.transcript(outcome.job_id), blob_paths.transcript(job.job_id))
+        transcript = _load_account(services, job.job_id)
     except BlobNotFound:
         return False
+    if transcript.names:
+        # Named since then, for whoever did it: not for the next one. What we copied is overwritten by the join.
+        return False
+    _copy_voices(services, outcome.job_id, job.job_id)
     with run_step(services, job.job_id, JOIN) as run:
         services.jobs.update(
             job.job_id,
@@ -94,6 +139,19 @@ def answer_from_cache(services: Services, job: Job) -> bool:
     return True
 
 
+def _copy_voices(services: Services, job_id: str, to: str) -> None:
+    """So that the speakers of the answered job can be named and enrolled as those of the one before it."""
+    for path in (blob_paths.turns, blob_paths.speaker_voices):
+        with suppress(BlobNotFound):
+            services.blobs.copy(path(job_id), path(to))
+
+
+def _load_account(services: Services, job_id: str) -> Transcript:
+    """The stored transcript without its text: what the end of a job needs."""
+    with services.blobs.local_copy(blob_paths.transcript(job_id)) as file, file.open("rb") as opened:
+        return replace(codec.read_transcript(opened), segments=())
+
+
 def _is_work_left(services: Services, job: Job, plan: Plan) -> bool:
     """Also mends the records of pieces whose worker left the result but died before it could say so."""
     steps = services.jobs.steps(job.job_id)
@@ -106,12 +164,13 @@ def _is_work_left(services: Services, job: Job, plan: Plan) -> bool:
 
 def _finish(services: Services, job: Job, results: _Results) -> None:
     gaps = find_gaps(results.plan, results.recognitions, results.steps)
+    names = find_names(services, job, results.plan, results.diarization)
     if results.plan.chunks and not results.recognitions:
         message = f"No chunk could be transcribed. {gaps[0].reason}"
         fail_job(services, job.job_id, JobFailure("nothing_transcribed", message))
         return
     with run_step(services, job.job_id, JOIN):
-        transcript = _join(services, job, results, gaps)
+        transcript = _join(services, job, results, gaps, names)
         _store_transcript(services, job, transcript)
     _keep_outcome(services, job, results, transcript)
     _conclude(services, job, transcript)
@@ -164,8 +223,13 @@ def _load_recognitions(services: Services, job_id: str, plan: Plan) -> Mapping[i
 def find_gaps(plan: Plan, recognitions: Mapping[int, Recognition], steps: Mapping[Piece, Step]) -> tuple[Gap, ...]:
     """One gap for each chunk without a result, with the engines it went to and what each of them said."""
     missing = [chunk for chunk in plan.chunks if chunk.index not in recognitions]
-    failed = [(chunk, steps.get(Piece(StepKind.TRANSCRIBE, chunk.index))) for chunk in missing]
+    failed = [(chunk, steps.get(_piece_of(plan, chunk))) for chunk in missing]
     return tuple(Gap(chunk.own, _reason(step), _engines_tried(step)) for chunk, step in failed)
+
+
+def _piece_of(plan: Plan, chunk: Chunk) -> Piece:
+    """The piece that should have the chunk's words."""
+    return ONE_SHOT if plan.is_one_shot else Piece(StepKind.TRANSCRIBE, chunk.index)
 
 
 def _reason(step: Step | None) -> str:
@@ -183,16 +247,22 @@ def _engines_tried(step: Step | None) -> tuple[str, ...]:
     return (*before, step.engine) if step.engine else before
 
 
-def _join(services: Services, job: Job, results: _Results, gaps: Sequence[Gap]) -> Transcript:
+def _join(
+    services: Services, job: Job, results: _Results, gaps: Sequence[Gap], names: Sequence[SpeakerName]
+) -> Transcript:
+    plan = results.plan
     return join_transcript(
         JoinInput(
-            plan=results.plan,
+            plan=plan,
             recognitions=results.recognitions,
             gaps=gaps,
             diarization=results.diarization,
-            strategy=job.options.join,
-            notices=(*results.plan.notices, *_diarization_notices(job, results)),
+            # An engine that finds words and speakers together has joined them already.
+            strategy="overlap" if plan.is_one_shot else job.options.join,
+            notices=(*plan.notices, *_diarization_notices(job, results)),
             engines=_engines_used(services, results.recognitions, results.diarization),
+            pieces=_pieces_used(results),
+            names=names,
         )
     )
 
@@ -251,10 +321,24 @@ def _engines_used(
     return tuple(used)
 
 
+def _pieces_used(results: _Results) -> tuple[PieceUse, ...]:
+    """Where the words of each chunk come from, and which engines could not say them."""
+    used = []
+    for chunk in results.plan.chunks:
+        recognition = results.recognitions.get(chunk.index)
+        if recognition is not None:
+            step = results.steps.get(_piece_of(results.plan, chunk))
+            given_up = tuple(failure.engine for failure in step.failures) if step else ()
+            used.append(PieceUse(chunk.own, recognition.engine, recognition.model, given_up))
+    return tuple(used)
+
+
 def _keep_outcome(services: Services, job: Job, results: _Results, transcript: Transcript) -> None:
     """Keep the answer for the next who asks the same, unless something in it was only second best."""
-    is_whole = not transcript.coverage.gaps and all(
-        step.status != "failed" and not step.failures for step in results.steps.values()
+    is_whole = (
+        not job.options.voiceprints
+        and not transcript.coverage.gaps
+        and all(step.status != "failed" and not step.failures for step in results.steps.values())
     )
     if not is_whole:
         return
@@ -269,14 +353,15 @@ def _cost_of(services: Services, results: _Results) -> Savings:
     engine_s = sum(recognition.engine_s for recognition in results.recognitions.values())
     usd = 0.0
     for chunk in results.plan.chunks:
-        transcriber = services.transcribers.get(results.recognitions[chunk.index].engine)
+        engine = results.recognitions[chunk.index].engine
+        transcriber = services.one_shots.get(engine) or services.transcribers.get(engine)
         if transcriber is not None:
-            usd += price(transcriber.capabilities.usd_per_minute, chunk.audio.duration_s)
+            usd += transcriber.capabilities.price(chunk.audio.duration_s)
     if results.diarization is not None:
         engine_s += results.diarization.engine_s
         diarizer = services.diarizers.get(results.diarization.engine)
         if diarizer is not None:
-            usd += price(diarizer.capabilities.usd_per_minute, results.plan.duration_s)
+            usd += diarizer.capabilities.price(results.plan.duration_s)
     return Savings(engine_s, usd)
 
 

@@ -8,16 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from erni import blob_paths, codec
+from erni.engine_ports import ChunkedDiarizer, Diarizer
 from erni.jobs import Job, Piece, Step, StepKind
 from erni.lanes import DEFAULT_WINDOW, order_chunks
 from erni.model import Plan
-from erni.ports import ChunkedDiarizer, FanOut, Lane
+from erni.ports import FanOut, Lane
 from erni.services import Services
 from erni.steps.reusing import diarize_key
 
 DIARIZATION = Piece(StepKind.DIARIZE)
+ONE_SHOT = Piece(StepKind.ONE_SHOT)
 CHUNK_KINDS = (StepKind.EMBED, StepKind.TRANSCRIBE)
 """Kinds of work done chunk by chunk. Voices first: they take less time and the join wants all of them at once."""
+WHOLE_KINDS = (StepKind.DIARIZE, StepKind.ONE_SHOT)
+"""Kinds of work done on the recording in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,49 @@ def wanted_pieces(services: Services, job: Job, plan: Plan) -> tuple[Piece, ...]
 
     A diarizer that works by chunk wants each chunk's voices, unless they were told apart before.
     """
-    indices = [chunk.index for chunk in plan.chunks]
-    chunks = tuple(Piece(StepKind.TRANSCRIBE, index) for index in indices)
-    if not chunks or job.options.diarizer is None:
+    if not plan.chunks:
+        return ()
+    if plan.is_one_shot:
+        return (ONE_SHOT,)
+    chunks = tuple(Piece(StepKind.TRANSCRIBE, chunk.index) for chunk in plan.chunks)
+    if job.options.diarizer is None:
         return chunks
+    voices = tuple(Piece(StepKind.EMBED, chunk.index) for chunk in plan.chunks)
     diarizer = services.diarizers.get(job.options.diarizer)
-    if not isinstance(diarizer, ChunkedDiarizer):
-        return (*chunks, DIARIZATION)
-    is_known = services.blobs.exists(blob_paths.turns(job.job_id)) or services.cache.has(
-        diarize_key(services, job, plan, diarizer).own
-    )
-    return chunks if is_known else (*chunks, *(Piece(StepKind.EMBED, index) for index in indices))
+    if isinstance(diarizer, ChunkedDiarizer):
+        return chunks if _are_voices_known(services, job, plan, diarizer) else (*chunks, *voices)
+    turns = tuple(Piece(StepKind.DIARIZE, part) for part in range(len(voice_groups(job, diarizer))))
+    return (*chunks, *turns, *voices) if names_by_listening(services, job) else (*chunks, *turns)
+
+
+def voice_groups(job: Job, diarizer: Diarizer | None) -> tuple[tuple[str, ...], ...]:
+    """The known voices the job looks for, by id, in groups as large as one call of its diarizer takes; one empty group
+    where it takes none.
+    """
+    most = diarizer.capabilities.max_voiceprints if diarizer else 0
+    wanted = job.options.voiceprints
+    if not most or not wanted:
+        return ((),)
+    return tuple(wanted[first : first + most] for first in range(0, len(wanted), most))
+
+
+def names_by_listening(services: Services, job: Job) -> bool:
+    """Whether known voices are looked for by this installation's own voice model, because the diarizer knows none."""
+    diarizer = services.diarizers.get(job.options.diarizer or "")
+    return bool(job.options.voiceprints) and not (diarizer and diarizer.capabilities.max_voiceprints)
+
+
+def voice_listener(services: Services, job: Job) -> ChunkedDiarizer | None:
+    """Who hears the voices of the job's chunks: its diarizer, or else the installation's own one."""
+    diarizers = [services.diarizers.get(job.options.diarizer or ""), *services.diarizers.values()]
+    return next((diarizer for diarizer in diarizers if isinstance(diarizer, ChunkedDiarizer)), None)
+
+
+def _are_voices_known(services: Services, job: Job, plan: Plan, diarizer: ChunkedDiarizer) -> bool:
+    if job.options.voiceprints and not services.blobs.exists(blob_paths.speaker_voices(job.job_id)):
+        return False
+    is_there = services.blobs.exists(blob_paths.turns(job.job_id))
+    return is_there or services.cache.has(diarize_key(services, job, plan, diarizer).own)
 
 
 def find_missing(wanted: Sequence[Piece], steps: Sequence[Step], results: Collection[Piece]) -> Missing:
@@ -62,9 +98,9 @@ def find_missing(wanted: Sequence[Piece], steps: Sequence[Step], results: Collec
 
 
 def result_path(job_id: str, piece: Piece) -> str:
-    """Where a piece leaves its result."""
-    if piece == DIARIZATION:
-        return blob_paths.turns(job_id)
+    """Where a piece leaves its result; what is found in one shot lies where a lone chunk's would."""
+    if piece.kind is StepKind.DIARIZE:
+        return blob_paths.turns(job_id, piece.part)
     if piece.kind is StepKind.EMBED:
         return blob_paths.chunk_voices(job_id, piece.part)
     return blob_paths.chunk_result(job_id, piece.part)
@@ -72,7 +108,7 @@ def result_path(job_id: str, piece: Piece) -> str:
 
 def find_results(services: Services, job: Job, steps: Sequence[Step]) -> frozenset[Piece]:
     """The pieces whose result blob is there; a piece nobody began has none."""
-    begun = (step.piece for step in steps if step.kind in (*CHUNK_KINDS, StepKind.DIARIZE))
+    begun = (step.piece for step in steps if step.kind in (*CHUNK_KINDS, *WHOLE_KINDS))
     return frozenset(piece for piece in begun if services.blobs.exists(result_path(job.job_id, piece)))
 
 
@@ -100,5 +136,5 @@ def send_pieces(services: Services, job: Job, plan: Plan, missing: Missing) -> N
         order = order_chunks(plan.chunks, missing.parts(kind), window)
         services.waiting_chunks.put(job.job_id, kind, order.waiting)
         lanes += [Lane(kind, chunk) for chunk in order.first]
-    fan_out = FanOut(tuple(lanes), diarize=DIARIZATION in missing.pieces, is_long=is_long(services, plan))
-    services.queue.send_fan_out(job.job_id, fan_out)
+    whole = tuple(piece for piece in missing.pieces if piece.kind in WHOLE_KINDS)
+    services.queue.send_fan_out(job.job_id, FanOut(tuple(lanes), whole, is_long=is_long(services, plan)))

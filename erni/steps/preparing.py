@@ -16,7 +16,8 @@ import numpy.typing as npt
 import structlog
 
 from erni import blob_paths, codec
-from erni.chunking import plan_chunks
+from erni.capabilities import TranscriberCapabilities
+from erni.chunking import plan_chunks, plan_one_shot
 from erni.errors import BlobNotFound, Interruption
 from erni.jobs import Job, JobStatus, Piece, Savings, StepKind
 from erni.media.audio import cut_chunk
@@ -26,7 +27,7 @@ from erni.services import Services
 from erni.steps.admitting import may_start
 from erni.steps.finishing import answer_from_cache
 from erni.steps.pieces import find_missing, find_results, load_plan, send_pieces, settle, wanted_pieces
-from erni.steps.reusing import find_preparation, fit_limits, keep_result, prepare_key, stage_keys, transcriber_of
+from erni.steps.reusing import chunk_limits, find_preparation, keep_result, prepare_key, stage_keys
 from erni.steps.running import make_checkpoint, run_step, wanted_job, work_dir
 
 log = structlog.get_logger(__name__)
@@ -109,7 +110,11 @@ def _reuse_preparation(services: Services, job: Job) -> Plan | None:
 
 def _cut_unknown_chunks(services: Services, job: Job, plan: Plan) -> None:
     """Cut the chunks that an engine will be asked for."""
-    capabilities = transcriber_of(services, job).capabilities
+    if plan.is_one_shot:
+        return
+    name = job.options.engines[0]
+    transcriber = services.transcribers.get(name)
+    capabilities = transcriber.capabilities if transcriber else TranscriberCapabilities(name, "", languages=None)
     keys = stage_keys(services, job)
     unknown = [chunk for chunk in plan.chunks if not services.cache.has(keys.transcribe(chunk, capabilities).own)]
     if unknown:
@@ -124,14 +129,14 @@ def _prepare(services: Services, job: Job, *, longest_s: float | None) -> Plan:
     with work_dir(services) as directory:
         audio = directory / "audio.flac"
         plan = _decode_and_plan(services, job, audio, longest_s)
-        plan = replace(plan, chunks=_store_chunks(services, job.job_id, plan, audio, directory))
+        if not plan.is_one_shot:
+            plan = replace(plan, chunks=_store_chunks(services, job.job_id, plan, audio, directory))
         services.blobs.put_file(blob_paths.canonical_audio(job.job_id), audio)
     log.info("job_prepared", duration_s=plan.duration_s, speech_s=round(plan.speech_s, 1), chunks=len(plan.chunks))
     return plan
 
 
 def _decode_and_plan(services: Services, job: Job, audio: Path, longest_s: float | None) -> Plan:
-    capabilities = transcriber_of(services, job).capabilities
     detector = SpeechDetector()
     feed = detector.feed if longest_s is None else _bounded(detector.feed, longest_s)
     checkpoint = make_checkpoint(services, job.job_id)
@@ -139,8 +144,11 @@ def _decode_and_plan(services: Services, job: Job, audio: Path, longest_s: float
         if longest_s is not None and job.source_bytes >= longest_s * FEWEST_BYTES_PER_S:
             _check_promise(services.decoder.promised_duration_s(source), longest_s)
         info = services.decoder.decode(source, audio, feed, checkpoint)
-    limits = fit_limits(services.limits.chunks, capabilities)
-    plan = plan_chunks(info.duration_s, detector.finish(), limits, capabilities.audio_format)
+    speech = detector.finish()
+    if job.options.method == "replicate":
+        plan = plan_one_shot(info.duration_s, speech)
+    else:
+        plan = plan_chunks(info.duration_s, speech, chunk_limits(services, job))
     return replace(plan, audio_digest=_digest(audio), notices=_media_notices(info))
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import structlog
 
 from erni import blob_paths, codec
+from erni.capabilities import TranscriberCapabilities
+from erni.engine_ports import TranscriptionRequest
 from erni.errors import BlobNotFound, EngineRejected
 from erni.jobs import Piece, StepKind
 from erni.languages import HeardLanguage
 from erni.model import Recognition
-from erni.ports import TranscriberCapabilities, TranscriptionRequest
 from erni.services import Services
 from erni.stage_keys import StageKey
+from erni.steps.calling import engine_call
 from erni.steps.pieces import result_path
-from erni.steps.reusing import find_recognition, keep_result, price, stage_keys
+from erni.steps.reusing import find_recognition, keep_result, stage_keys
 from erni.steps.running import StepRun, make_checkpoint
-from erni.steps.working import PieceStatus, PieceWork, chunk_audio, do_piece, find_work
+from erni.steps.timing import give_times
+from erni.steps.working import PieceStatus, PieceWork, do_piece, find_work, upload_audio
 
 log = structlog.get_logger(__name__)
 
@@ -31,26 +34,26 @@ def transcribe_chunk(services: Services, job_id: str, index: int) -> PieceStatus
     if not isinstance(work, PieceWork):
         return work
     options = work.job.options
-    key = _chunk_key(services, work, options.engine)
+    key = _chunk_key(services, work, options.engines[0])
     return do_piece(services, work, key, options.engines, lambda run: _transcribe(services, work, run))
 
 
 def _transcribe(services: Services, work: PieceWork, run: StepRun) -> None:
-    engine = run.step.engine or work.job.options.engine
+    engine = run.step.engine or work.job.options.engines[0]
     key = _chunk_key(services, work, engine)
-    usd = price(_capabilities(services, engine).usd_per_minute, work.chunk.audio.duration_s)
+    usd = _capabilities(services, engine).price(work.chunk.audio.duration_s)
     found = find_recognition(services, work.job, key, usd)
     if found is not None:
         recognition, run.savings = found
     else:
-        recognition = _ask_transcriber(services, work, engine, key)
+        recognition = _ask_transcriber(services, work, run, engine)
         run.engine_s = recognition.engine_s
-    _remember_language(services, work, recognition)
-    content = codec.dump_recognition(recognition)
-    if found is None:
-        # Before the blob: a full disk does not cost a second payment then.
+        # Before anything else: neither a full disk nor a failing aligner costs a second payment then.
+        content = codec.dump_recognition(recognition)
         keep_result(services, work.job, key, content, audio_s=work.chunk.audio.duration_s)
-    services.blobs.put_bytes(result_path(work.job.job_id, work.piece), content)
+    recognition = give_times(services, work, recognition, key)
+    _remember_language(services, work, recognition)
+    services.blobs.put_bytes(result_path(work.job.job_id, work.piece), codec.dump_recognition(recognition))
     log.info(
         "chunk_transcribed",
         chunk=work.chunk.index,
@@ -62,23 +65,30 @@ def _transcribe(services: Services, work: PieceWork, run: StepRun) -> None:
     )
 
 
-def _ask_transcriber(services: Services, work: PieceWork, engine: str, key: StageKey) -> Recognition:
+def _ask_transcriber(services: Services, work: PieceWork, run: StepRun, engine: str) -> Recognition:
     transcriber = services.transcribers.get(engine)
     if transcriber is None:
         raise EngineRejected(f"Engine {engine!r} is not set up on this worker.")
-    options = work.job.options
-    with chunk_audio(services, work) as audio:
-        return transcriber.transcribe(
+    options, audio_s, capabilities = work.job.options, work.chunk.audio.duration_s, transcriber.capabilities
+    with (
+        # Before the gate: between its turn and the call nothing should pass but the way to the vendor.
+        upload_audio(services, work, capabilities.upload_format) as audio,
+        engine_call(services, work.job, run.step, capabilities, audio_s) as payment,
+    ):
+        recognition = transcriber.transcribe(
             TranscriptionRequest(
                 audio=audio,
-                duration_s=work.chunk.audio.duration_s,
+                duration_s=audio_s,
                 language=options.language,
                 likely_language=_find_likely_language(services, work),
                 prompt=options.prompt,
                 checkpoint=make_checkpoint(services, work.job.job_id),
-                key=key.own,
+                key=_chunk_key(services, work, engine).own,
+                keywords=options.keywords,
             )
         )
+        payment.settle(recognition.bill)
+    return recognition
 
 
 def _find_likely_language(services: Services, work: PieceWork) -> str | None:

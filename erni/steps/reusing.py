@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 
 from erni import codec
+from erni.capabilities import TranscriberCapabilities
 from erni.chunking import ChunkLimits
+from erni.engine_ports import ChunkedDiarizer, Diarizer
 from erni.errors import DocumentDamaged, InputError
 from erni.jobs import Job, Savings
-from erni.model import Diarization, Outcome, Plan, Preparation, Recognition
-from erni.ports import CacheLookup, ChunkedDiarizer, Diarizer, Transcriber, TranscriberCapabilities
+from erni.model import Diarization, OneShotAnswer, Outcome, Plan, Preparation, Recognition
+from erni.ports import CacheLookup
 from erni.services import Services
 from erni.stage_keys import StageKey, StageKeys
 from erni.voices import Voices, load_voices
@@ -22,33 +24,41 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-SECONDS_PER_MINUTE = 60.0
-
 
 def stage_keys(services: Services, job: Job) -> StageKeys:
     return StageKeys(job, is_shared=services.limits.cache.is_shared)
 
 
-def transcriber_of(services: Services, job: Job) -> Transcriber:
-    """The job's first engine, whose limits shape the chunks. Raises InputError when it is not set up here."""
-    transcriber = services.transcribers.get(job.options.engine)
-    if transcriber is None:
-        raise InputError(f"Engine {job.options.engine!r} is not set up on the workers.", field="engine")
-    return transcriber
+def first_capabilities(services: Services, job: Job) -> TranscriberCapabilities:
+    """Of the engine the job begins with. Raises InputError when it is not set up here."""
+    name = job.options.engine
+    engine = services.one_shots.get(name) if job.options.method == "replicate" else services.transcribers.get(name)
+    if engine is None:
+        raise InputError(f"Engine {name!r} is not set up on the workers.", field="engine")
+    return engine.capabilities
 
 
-def fit_limits(limits: ChunkLimits, capabilities: TranscriberCapabilities) -> ChunkLimits:
-    """The configured chunk lengths, within what the engine takes."""
-    max_s = min(limits.max_s, capabilities.max_chunk_s or limits.max_s)
-    target_s = min(capabilities.target_chunk_s or limits.target_s, max_s)
-    return replace(limits, max_s=max_s, target_s=target_s)
+def chunk_limits(services: Services, job: Job) -> ChunkLimits:
+    """The configured chunk lengths, within what every engine of the job that is set up here takes."""
+    engines = [
+        services.transcribers[name].capabilities for name in job.options.engines if name in services.transcribers
+    ]
+    return fit_limits(services.limits.chunks, engines)
+
+
+def fit_limits(limits: ChunkLimits, engines: Sequence[TranscriberCapabilities]) -> ChunkLimits:
+    """Chunk lengths that every one of the engines takes; the first one says what it likes best."""
+    longest = [engine.longest_chunk_s for engine in engines]
+    max_s = min([limits.max_s, *(length_s for length_s in longest if length_s is not None)])
+    liked_s = engines[0].target_chunk_s if engines else None
+    return replace(limits, max_s=max_s, target_s=min(liked_s or limits.target_s, max_s))
 
 
 def prepare_key(services: Services, job: Job) -> StageKey:
     """Raises InputError: the job's engine is not set up here."""
-    capabilities = transcriber_of(services, job).capabilities
-    limits = fit_limits(services.limits.chunks, capabilities)
-    return stage_keys(services, job).prepare(limits, capabilities.audio_format)
+    first_capabilities(services, job)
+    limits = None if job.options.method == "replicate" else chunk_limits(services, job)
+    return stage_keys(services, job).prepare(limits)
 
 
 def whole_key(services: Services, job: Job) -> StageKey:
@@ -56,23 +66,23 @@ def whole_key(services: Services, job: Job) -> StageKey:
     diarizer = services.diarizers.get(job.options.diarizer or "")
     return stage_keys(services, job).whole(
         prepare_key(services, job),
-        transcriber_of(services, job).capabilities,
+        first_capabilities(services, job),
         diarizer.capabilities if diarizer else None,
     )
 
 
-def diarize_key(services: Services, job: Job, plan: Plan, diarizer: Diarizer) -> StageKey:
+def diarize_key(services: Services, job: Job, plan: Plan, diarizer: Diarizer, voices: Sequence[str] = ()) -> StageKey:
     by_chunk = isinstance(diarizer, ChunkedDiarizer)
-    return stage_keys(services, job).diarize(plan, diarizer.capabilities, by_chunk=by_chunk)
-
-
-def price(usd_per_minute: float, audio_s: float) -> float:
-    return usd_per_minute * audio_s / SECONDS_PER_MINUTE
+    return stage_keys(services, job).diarize(plan, diarizer.capabilities, by_chunk=by_chunk, voices=voices)
 
 
 def find_recognition(services: Services, job: Job, key: StageKey, usd: float) -> tuple[Recognition, Savings] | None:
     """What was heard in a chunk before, and what asking again would cost."""
     return _find(services, job, key, codec.load_recognition, lambda found: Savings(found.engine_s, usd))
+
+
+def find_one_shot(services: Services, job: Job, key: StageKey, usd: float) -> tuple[OneShotAnswer, Savings] | None:
+    return _find(services, job, key, codec.load_one_shot, lambda found: Savings(found.recognition.engine_s, usd))
 
 
 def find_diarization(services: Services, job: Job, key: StageKey, usd: float) -> tuple[Diarization, Savings] | None:

@@ -16,7 +16,7 @@ import structlog
 
 from erni.errors import ErniError, Interruption, JobNotFound, JobStopped, WorkHandedBack, WorkLost, WorkPostponed
 from erni.jobs import Failure, Job, Piece, Savings, Step, StepStatus
-from erni.retrying import is_wait, retry_delay_s
+from erni.retrying import is_wait, moves_on, retry_delay_s
 from erni.services import Services
 
 log = structlog.get_logger(__name__)
@@ -121,7 +121,7 @@ def _postpone_or_give_up(services: Services, run: StepRun, error: ErniError, eng
     """Always raises: WorkPostponed or StepFailed."""
     step, waits = run.step, is_wait(error)
     delay_s = retry_delay_s(error, step.waits if waits else step.attempts)
-    if delay_s is None:
+    if delay_s is None or (moves_on(error) and next_engine(step, engines) is not None):
         if give_up_engine(services, step, error.message, engines):
             raise WorkPostponed("The next engine takes over.", retry_after_s=0.0) from error
         raise StepFailed(error) from error
@@ -146,8 +146,7 @@ def give_up_engine(services: Services, step: Step, reason: str, engines: Sequenc
     """
     engine = step.engine or (engines[0] if engines else None)
     failures = step.failures if engine is None else (*step.failures, Failure(engine, reason))
-    tried = {failure.engine for failure in failures}
-    following = next((name for name in engines if name not in tried), None)
+    following = next_engine(step, engines)
     if following is None:
         end = replace(step, status="failed", finished_at=services.clock(), engine=engine, reason=reason)
         services.jobs.finish_step(end)
@@ -163,10 +162,18 @@ def give_up_engine(services: Services, step: Step, reason: str, engines: Sequenc
             waits=0,
             retry_at=None,
             reason=reason,
+            submitted_at=None,
+            remote_id=None,
         )
     )
     log.warning("engine_given_up", engine=engine, following=following, step=step.kind)
     return True
+
+
+def next_engine(step: Step, engines: Sequence[str]) -> str | None:
+    """The engine after the one at work, of those not given up yet."""
+    tried = {failure.engine for failure in step.failures} | {step.engine or (engines[0] if engines else None)}
+    return next((name for name in engines if name not in tried), None)
 
 
 def _record_end(services: Services, run: StepRun, status: StepStatus) -> None:

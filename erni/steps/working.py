@@ -19,7 +19,7 @@ from erni import blob_paths
 from erni.errors import JobStopped
 from erni.jobs import Job, Piece, StepKind
 from erni.media.audio import cut_chunk
-from erni.model import Chunk, Plan
+from erni.model import Chunk, Plan, Span
 from erni.services import Services
 from erni.stage_keys import StageKey
 from erni.steps.pieces import load_plan, result_path, settle
@@ -122,6 +122,28 @@ def give_up_hung_engine(services: Services, job_id: str, piece: Piece, reason: s
         return False
     engines = job.options.engines if piece.kind is StepKind.TRANSCRIBE else ()
     return give_up_engine(services, step, reason, engines)
+
+
+@contextmanager
+def upload_audio(services: Services, work: PieceWork, audio_format: str) -> Iterator[Path]:
+    """The chunk's file as an engine wants it sent. Kept beside the chunk, since a call may have to wait for its turn
+    several times.
+
+    Raises as ``chunk_audio``.
+    """
+    if audio_format == work.plan.audio_format:
+        with chunk_audio(services, work) as audio:
+            yield audio
+        return
+    path = blob_paths.chunk_audio(work.job.job_id, work.chunk.index, audio_format)
+    if not services.blobs.exists(path):
+        with work_dir(services) as directory, chunk_audio(services, work) as audio:
+            encoded = directory / f"chunk.{audio_format}"
+            whole = Span(0.0, work.chunk.audio.duration_s)
+            cut_chunk(audio, whole, encoded, audio_format, ffmpeg=services.decoder.program)
+            services.blobs.put_file(path, encoded)
+    with services.blobs.local_copy(path) as upload:
+        yield upload
 
 
 @contextmanager

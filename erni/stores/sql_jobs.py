@@ -205,6 +205,11 @@ class SqlJobStore:
         with reading(self._engine) as connection:
             connection.execute(select(JOBS.c.job_id).limit(1))
 
+    def find_remote(self, provider: str, remote_id: str) -> Step | None:
+        """A step that is over waits for nothing."""
+        with reading(self._engine) as connection:
+            return sql_steps.find_remote(connection, provider, remote_id)
+
     def _created_at(self, connection: Connection, job_id: str, tenant: str) -> ColumnElement[datetime]:
         query = select(JOBS.c.created_at).where(JOBS.c.job_id == job_id, JOBS.c.tenant == tenant)
         created_at = connection.scalar(query)

@@ -35,6 +35,11 @@ class SqlKeyStore:
             row = connection.execute(_VALID_KEY, {"token_hash": token_hash}).mappings().first()
         return parse_key(row) if row else None
 
+    def get_key(self, key_id: str) -> ApiKey | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(select(API_KEYS).where(API_KEYS.c.key_id == key_id)).mappings().first()
+        return parse_key(row) if row else None
+
     def list_keys(self) -> Sequence[ApiKey]:
         """All keys, revoked ones too, oldest first."""
         query = select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.key_id)
@@ -45,3 +50,8 @@ class SqlKeyStore:
         unrevoked = (API_KEYS.c.key_id == key_id) & API_KEYS.c.revoked_at.is_(None)
         with writing(self._engine) as connection:
             return connection.execute(update(API_KEYS).where(unrevoked).values(revoked_at=at)).rowcount == 1
+
+    def set_monthly_cap(self, key_id: str, usd: float | None) -> bool:
+        with writing(self._engine) as connection:
+            change = update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(monthly_usd=usd)
+            return connection.execute(change).rowcount == 1

@@ -14,8 +14,20 @@ from erni.stores.rows import parse_step, step_row
 from erni.stores.tables import JOB_STEPS
 
 _KEY: Final = (JOB_STEPS.c.job_id, JOB_STEPS.c.kind, JOB_STEPS.c.part)
+_KINDS: Final = [kind.value for kind in StepKind]
+_HAS_KNOWN_KIND: Final = JOB_STEPS.c.kind.in_(_KINDS)
 _IS_RUNNING: Final = JOB_STEPS.c.status == "running"
-_STANDING: Final = ("deliveries", "engine", "reason", "attempts", "waits", "retry_at", "failures")
+_STANDING: Final = (
+    "deliveries",
+    "engine",
+    "reason",
+    "attempts",
+    "waits",
+    "retry_at",
+    "failures",
+    "submitted_at",
+    "remote_id",
+)
 """Columns that say how a running step stands."""
 
 
@@ -72,10 +84,20 @@ def find(connection: Connection, job_id: str, piece: Piece) -> Step | None:
 
 def find_all(connection: Connection, job_id: str) -> Sequence[Step]:
     """In the order of ``StepKind``, then by part; kinds this release does not know are left out."""
-    kinds = [kind.value for kind in StepKind]
-    query = select(JOB_STEPS).where(JOB_STEPS.c.job_id == job_id, JOB_STEPS.c.kind.in_(kinds))
+    query = select(JOB_STEPS).where(JOB_STEPS.c.job_id == job_id, _HAS_KNOWN_KIND)
     found = [parse_step(row) for row in connection.execute(query).mappings()]
-    return sorted(found, key=lambda step: (kinds.index(step.kind.value), step.part))
+    return sorted(found, key=lambda step: (_KINDS.index(step.kind.value), step.part))
+
+
+def find_remote(connection: Connection, provider: str, remote_id: str) -> Step | None:
+    query = select(JOB_STEPS).where(
+        JOB_STEPS.c.remote_id == remote_id,
+        JOB_STEPS.c.engine.startswith(f"{provider}/", autoescape=True),
+        _HAS_KNOWN_KIND,
+        _IS_RUNNING,
+    )
+    row = connection.execute(query).mappings().first()
+    return parse_step(row) if row else None
 
 
 def _is_step(job_id: str, piece: Piece) -> ColumnElement[bool]:

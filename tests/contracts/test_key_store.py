@@ -68,3 +68,23 @@ def test_keys_are_listed_oldest_first(keys: KeyStore) -> None:
     keys.add_key(later)
     keys.add_key(KEY)
     assert keys.list_keys() == [KEY, later]
+
+
+def test_key_is_found_by_its_id_even_when_revoked(keys: KeyStore) -> None:
+    keys.add_key(KEY)
+    keys.revoke_key("key-1", NOON)
+    assert keys.get_key("key-1") == replace(KEY, revoked_at=NOON)
+    assert keys.get_key("key-2") is None
+
+
+def test_key_keeps_its_monthly_cap_until_it_gets_another(keys: KeyStore) -> None:
+    keys.add_key(replace(KEY, monthly_usd=12.5))
+    assert keys.find_key(KEY.token_hash) == replace(KEY, monthly_usd=12.5)
+    assert keys.set_monthly_cap("key-1", 0.0)
+    assert keys.get_key("key-1") == replace(KEY, monthly_usd=0.0)
+    assert keys.set_monthly_cap("key-1", None)
+    assert keys.get_key("key-1") == KEY
+
+
+def test_unknown_key_gets_no_cap(keys: KeyStore) -> None:
+    assert not keys.set_monthly_cap("key-1", 5.0)

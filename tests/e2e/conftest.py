@@ -50,6 +50,7 @@ class RunningStack:
 
 
 def start_stack(data_dir: Path, **variables: str) -> RunningStack:
+    """A value of ``{api_url}`` becomes the address of the stack's own API."""
     api_port, flower_port, redis_port = free_ports(3)
     key = secrets.token_urlsafe(32)
     environment = {
@@ -60,7 +61,7 @@ def start_stack(data_dir: Path, **variables: str) -> RunningStack:
         "ERNI_FLOWER__PORT": str(flower_port),
         "ERNI_FLOWER__PASSWORD": "flower-password",
         "ERNI_REDIS__PORT": str(redis_port),
-        **variables,
+        **{name: value.replace("{api_url}", f"http://127.0.0.1:{api_port}") for name, value in variables.items()},
     }
     output = data_dir.with_name(f"{data_dir.name}.output")
     with output.open("wb") as log:
@@ -113,6 +114,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 def client(stack: RunningStack) -> Iterator[ErniClient]:
     with stack.client() as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def start_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningStack]]:
+    """Starts stacks with settings of their own, for all tests of a module."""
+    running: list[RunningStack] = []
+
+    def start(name: str, **variables: str) -> RunningStack:
+        running.append(start_stack(tmp_path_factory.mktemp(name) / "data", **variables))
+        return running[-1]
+
+    yield start
+    for stack in running:
+        assert stop_stack(stack) == 0, stack.output.read_text()
 
 
 @pytest.fixture

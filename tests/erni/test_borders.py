@@ -28,6 +28,10 @@ def test_a_border_moves_to_the_end_of_the_sentence_behind_it() -> None:
     assert who("and that is what we do. Well yes", two(1.2)) == "AAAAAABB"
 
 
+def test_a_title_stays_with_its_name() -> None:
+    assert who("and that is it Mr. Well can go on", two(1.8), pauses={4: 0.4}) == "AAAABBBBB"
+
+
 def test_a_border_moves_to_a_pause() -> None:
     assert who("and that is it well we can go", two(1.6), pauses={4: 0.4}) == "AAAABBBB"
     assert who("and that is it well we can go", two(1.2), pauses={5: 0.4}) == "AAAAABBB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -192,6 +193,29 @@ def test_transcript_that_breaks_off_between_two_segments_is_damaged() -> None:
     for behind in (stored.index(b",\n") + 2, stored.rindex(b"\n"), len(stored) - 1):
         with pytest.raises(DocumentDamaged):
             codec.load_transcript(stored[:behind])
+
+
+@given(transcripts)
+def test_transcript_read_from_a_file_is_the_transcript(transcript: Transcript) -> None:
+    assert codec.read_transcript(io.BytesIO(codec.dump_transcript(transcript))) == transcript
+
+
+def test_two_readers_of_one_file_do_not_disturb_each_other() -> None:
+    segments = tuple(Segment(float(at), at + 1.0, None, (Word(f"w{at}", at, at + 1.0),)) for at in range(3))
+    stored = codec.dump_transcript(Transcript("en", segments, (), Coverage(3.0, 3.0, 3.0, 3)))
+    read = codec.read_transcript(io.BytesIO(stored)).segments
+    assert list(zip(read, read, strict=True)) == list(zip(segments, segments, strict=True))
+    assert read[-1] == segments[-1]
+    assert read[1:] == segments[1:]
+
+
+def test_damage_to_a_segment_is_told_when_it_is_read() -> None:
+    segments = (Segment(0.0, 1.0, None, (Word("one", 0.0, 1.0),)),) * 2
+    stored = codec.dump_transcript(Transcript("en", segments, (), Coverage(1.0, 1.0, 1.0, 2)))
+    for damage in (stored.replace(b'["one"', b'["one'), stored.replace(b"[0.0,1.0,null,[", b"[0.0,[")):
+        read = codec.read_transcript(io.BytesIO(damage))
+        with pytest.raises(DocumentDamaged, match="one of its segments"):
+            list(read.segments)
 
 
 def test_word_said_in_two_chunks_is_one_string() -> None:

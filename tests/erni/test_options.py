@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 
+from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities
 from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import JobOptions
 from erni.options import OPTION_NAMES, Offers, parse_options
-from erni.ports import DiarizerCapabilities, TranscriberCapabilities
 
 OFFERS = Offers(
     transcribers={
         "whisper": TranscriberCapabilities("whisper", "tiny.en", frozenset({"en"})),
         "polyglot": TranscriberCapabilities("polyglot", "large", frozenset({"en", "de", "haw"})),
         "mute": TranscriberCapabilities("mute", "any", None, has_prompt=False),
+        "keen": TranscriberCapabilities("keen", "keen", None, has_keywords=True),
     },
     diarizers={
         "senko": DiarizerCapabilities("senko", "campplus"),
@@ -58,6 +60,16 @@ def test_no_default_diarizer_means_no_speakers() -> None:
         ({"num_speakers": "3", "min_speakers": "3", "max_speakers": "4"}, {"num_speakers": 3}),
         ({"join": "weighted"}, {"join": "weighted"}),
         ({"method": "standard"}, {"method": "standard"}),
+        ({"method": "voiceprint"}, {"method": "voiceprint", "voiceprints": ("all",)}),
+        (
+            {"method": "voiceprint", "voiceprints": f"{'a' * 32}, {'b' * 32},{'a' * 32}"},
+            {"method": "voiceprint", "voiceprints": ("a" * 32, "b" * 32)},
+        ),
+        ({"keywords": "Erni, Celery ,Erni,", "engine": "keen"}, {"keywords": ("Erni", "Celery"), "engine": "keen"}),
+        ({"completion": "poll"}, {"completion": "poll"}),
+        ({"max_usd": "0.25"}, {"max_usd": 0.25}),
+        ({"diarizer_fallback": "pair,stubborn"}, {"diarizer_fallback": ("pair", "stubborn")}),
+        ({"diarizer_fallback": "none"}, {}),
         ({"prompt": "Erni, FLAC"}, {"prompt": "Erni, FLAC"}),
         ({"prompt": "x" * 1000}, {"prompt": "x" * 1000}),
         ({"fallback": "polyglot"}, {"engine": "whisper", "fallback": ("polyglot",)}),
@@ -87,7 +99,21 @@ def test_option_is_taken_over(fields: dict[str, str], expected: dict[str, object
 @pytest.mark.parametrize(
     ("fields", "field", "words"),
     [
-        ({"method": "voiceprint"}, "method", "standard"),
+        ({"method": "magic"}, "method", "standard"),
+        ({"method": "replicate"}, "method", "ERNI_REPLICATE__API_TOKEN"),
+        ({"keywords": "Erni"}, "keywords", "takes no keywords"),
+        ({"keywords": "a,<b>", "engine": "keen"}, "keywords", "< or >"),
+        ({"keywords": ",".join(str(n) for n in range(101)), "engine": "keen"}, "keywords", "100 at most"),
+        ({"completion": "webhook"}, "completion", "ERNI_WEBHOOKS__PUBLIC_URL"),
+        ({"completion": "pigeon"}, "completion", "auto, poll, webhook"),
+        ({"max_usd": "0"}, "max_usd", "above 0"),
+        ({"max_usd": "cheap"}, "max_usd", "above 0"),
+        ({"voiceprints": "all"}, "voiceprints", "method voiceprint"),
+        ({"method": "voiceprint", "diarizer": "none"}, "diarizer", "needs a diarizer"),
+        ({"method": "voiceprint", "voiceprints": "Anna"}, "voiceprints", "their ids"),
+        ({"diarizer_fallback": "senko"}, "diarizer_fallback", "the engine itself"),
+        ({"diarizer_fallback": "pair", "diarizer": "none"}, "diarizer_fallback", "nothing to fall back from"),
+        ({"diarizer_fallback": "nobody"}, "diarizer_fallback", "separated by commas"),
         ({"engine": "openai"}, "engine", "whisper, polyglot, mute"),
         ({"diarizer": "pyannote"}, "diarizer", "senko, pair, stubborn, none"),
         ({"join": "best"}, "join", "boundary, overlap, weighted, majority"),
@@ -211,3 +237,42 @@ def test_default_fallback_that_cannot_do_what_is_asked_is_left_out(
     fields: dict[str, str], left: tuple[str, ...]
 ) -> None:
     assert parse_with_default_fallback("mute", "polyglot", "whisper", **fields) == left
+
+
+ONE_SHOT = TranscriberCapabilities("replicate/model", "model", None)
+
+
+def test_a_one_shot_job_names_its_engine_and_falls_back_to_others() -> None:
+    offers = replace(OFFERS, one_shots={"replicate/model": ONE_SHOT}, default_fallback=("polyglot",))
+    options = parse_options({"method": ["replicate"], "language": ["de"]}, offers)
+    assert (options.engine, options.fallback, options.engines) == ("replicate/model", ("polyglot",), ("polyglot",))
+    with pytest.raises(InvalidOption, match="engine must be one of: replicate/model"):
+        parse_options({"method": ["replicate"], "engine": ["whisper"]}, offers)
+
+
+def test_webhooks_can_be_asked_for_where_vendors_can_call() -> None:
+    assert parse_options({"completion": ["webhook"]}, replace(OFFERS, has_callbacks=True)).completion == "webhook"
+
+
+def test_the_installations_diarizer_fallback_is_for_jobs_with_speakers() -> None:
+    offers = replace(OFFERS, default_diarizer_fallback=("pair", "senko"))
+    assert parse_options({}, offers).diarizers == ("senko", "pair")
+    assert parse_options({"diarizer": ["none"]}, offers).diarizers == ()
+
+
+def test_an_engine_its_vendor_has_shut_down_is_offered_no_more() -> None:
+    end = date(2027, 2, 26)
+    ending = TranscriberCapabilities("openai/old", "old", None, terms=Terms(account="openai:1", retires_on=end))
+    offers = replace(
+        OFFERS,
+        transcribers={**OFFERS.transcribers, "openai/old": ending},
+        default_engine="openai/old",
+        default_fallback=("openai/old", "polyglot"),
+    )
+    before, after = offers.on(end - timedelta(days=1)), offers.on(end)
+    assert parse_options({}, before).engines == ("openai/old", "polyglot")
+    assert parse_options({}, after).engine == "polyglot"
+    with pytest.raises(InvalidOption, match="engine must be one of"):
+        parse_options({"engine": ["openai/old"]}, after)
+    with pytest.raises(InvalidOption, match="fallback must be"):
+        parse_options({"fallback": ["openai/old"]}, after)

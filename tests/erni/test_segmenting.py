@@ -55,7 +55,7 @@ def test_sentence_ends_are_seen_behind_closing_marks(text: str) -> None:
     assert ends_sentence(text)
 
 
-@pytest.mark.parametrize("text", ["end", "end,", "e.g", '"', "end:"])
+@pytest.mark.parametrize("text", ["end", "end,", "e.g", '"', "end:", "Mr.", '"Dr.'])
 def test_other_words_do_not_end_a_sentence(text: str) -> None:
     assert not ends_sentence(text)
 

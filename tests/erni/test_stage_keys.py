@@ -26,7 +26,7 @@ def keys_of(job: Job, *, is_shared: bool = False) -> StageKeys:
 
 
 def prepare(job: Job) -> StageKey:
-    return keys_of(job).prepare(LIMITS, "flac")
+    return keys_of(job).prepare(LIMITS)
 
 
 def transcribe(job: Job) -> StageKey:
@@ -49,7 +49,15 @@ def with_options(**options: Any) -> Job:
     return replace(JOB, options=replace(JOB.options, **options))
 
 
-STAGES = (prepare, transcribe, embed, diarize, whole)
+def align(job: Job) -> StageKey:
+    return keys_of(job).align(transcribe(job), "aligner")
+
+
+def one_shot(job: Job) -> StageKey:
+    return keys_of(job).one_shot(PLAN, TRANSCRIBER)
+
+
+STAGES = (prepare, transcribe, align, embed, diarize, one_shot, whole)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -65,11 +73,14 @@ def test_the_keys_of_the_stages_differ() -> None:
 @pytest.mark.parametrize(
     ("options", "changed"),
     [
-        ({"num_speakers": 2}, {diarize, whole}),
+        ({"num_speakers": 2}, {diarize, one_shot, whole}),
         ({"max_speakers": 2}, {diarize, whole}),
         ({"join": "overlap"}, {whole}),
-        ({"language": "en"}, {transcribe, whole}),
-        ({"prompt": "Erni"}, {transcribe, whole}),
+        ({"language": "en"}, {transcribe, align, one_shot, whole}),
+        ({"prompt": "Erni"}, {transcribe, align, one_shot, whole}),
+        ({"keywords": ("Erni",)}, {transcribe, align, whole}),
+        ({"completion": "poll"}, set()),
+        ({"max_usd": 1.0}, set()),
         ({"on_gap": "fail"}, set()),
         ({"fallback": ("other",)}, set()),
         ({"deadline_s": 60.0}, set()),
@@ -110,6 +121,19 @@ def test_other_audio_has_another_key() -> None:
     assert keys_of(JOB).diarize(replace(PLAN, audio_digest="other"), DIARIZER, by_chunk=False) != diarize(JOB)
     assert prepare(replace(JOB, source_digest="other")) != prepare(JOB)
     assert keys_of(JOB).embed(PLAN, replace(CHUNK, digest="other"), DIARIZER) != embed(JOB)
+
+
+def test_other_known_voices_are_another_question_to_a_diarizer() -> None:
+    keys = keys_of(JOB)
+    assert keys.diarize(PLAN, DIARIZER, by_chunk=False, voices=("a",)) != diarize(JOB)
+
+
+def test_another_aligner_gives_other_times() -> None:
+    assert keys_of(JOB).align(transcribe(JOB), "another") != align(JOB)
+
+
+def test_a_recording_in_one_piece_is_prepared_apart() -> None:
+    assert keys_of(JOB).prepare(None) != prepare(JOB)
 
 
 def test_where_the_cuts_are_matters_to_a_diarizer_by_chunk_alone() -> None:

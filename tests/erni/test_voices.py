@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from erni.errors import DocumentDamaged
 from erni.voices import Voices, dump_voices, gather_voices, load_voices
+
+OPEN_FILES = Path("/proc/self/fd")
 
 
 def voices(count: int, start_s: float = 0.0) -> Voices:
@@ -44,6 +48,36 @@ def test_voices_of_chunks_are_gathered_in_order() -> None:
     assert gathered.windows[3, 0] == 10.0
     assert gathered.engine_s == pytest.approx(0.75)
     np.testing.assert_allclose(gathered.embeddings[:3], voices(3).embeddings, rtol=1e-3)
+
+
+def test_voices_of_a_long_recording_are_read_from_a_file_as_from_memory(tmp_path: Path) -> None:
+    parts = [voices(2_000, 2_000.0 * chunk) for chunk in range(8)]
+    gathered = gather_voices(iter(parts), tmp_path)
+    assert gathered is not None
+    whole = np.concatenate([part.embeddings.astype(np.float16) for part in parts])
+    assert gathered.embeddings.shape == whole.shape
+    for key in (slice(None), slice(11_990, 12_010), np.array([15_999, 0, 7_001])):
+        np.testing.assert_array_equal(gathered.embeddings[key], whole[key])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="open files are listed under /proc on Linux only")
+def test_gathered_voices_leave_no_file_open() -> None:
+    before = len(list(OPEN_FILES.iterdir()))
+    gathered = gather_voices(iter([voices(12_000)]))
+    assert gathered is not None
+    assert len(list(OPEN_FILES.iterdir())) == before + 1
+    del gathered
+    assert len(list(OPEN_FILES.iterdir())) == before
+
+
+def test_voices_are_gathered_without_being_in_memory_at_once() -> None:
+    tracemalloc.start()
+    gathered = gather_voices(voices(500) for _ in range(60))
+    assert gathered is not None
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < gathered.embeddings.shape[0] * gathered.embeddings.shape[1] * 2 * 0.6
 
 
 def test_no_chunks_have_no_voices() -> None:

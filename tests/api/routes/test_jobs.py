@@ -65,6 +65,7 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
             "on_gap": "fail",
             "cache": "refresh",
             "deadline_s": "90.5",
+            "max_usd": "0.25",
         },
     )
     assert answer.status_code == 202
@@ -82,7 +83,12 @@ def test_accepted_job_is_described_and_located(client: httpx.Client, services: S
         "num_speakers": 3,
         "min_speakers": None,
         "max_speakers": None,
+        "keywords": [],
+        "voiceprints": [],
         "fallback": [],
+        "diarizer_fallback": [],
+        "completion": "auto",
+        "max_usd": 0.25,
         "on_gap": "fail",
         "cache": "refresh",
         "deadline_s": 90.5,

@@ -17,11 +17,14 @@ from pathlib import Path
 import pytest
 
 from erni.engines import http_call
-from erni.engines.http_call import FileCall, HttpService, parse_retry_after
+from erni.engines.http_call import FileCall, FormFile, HttpService, Refusal, bearer, parse_retry_after
 from erni.errors import (
     ConfigError,
     EngineAnswerInvalid,
+    EngineDown,
     EngineError,
+    EngineNotAuthorised,
+    EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
     EngineUnavailable,
@@ -48,10 +51,13 @@ def serve(conduct: Conduct) -> Iterator[tuple[str, Seen]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            seen.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             seen.paths.append(self.path)
             seen.headers.append(dict(self.headers))
             conduct(self)
+
+        do_GET = do_POST  # noqa: N815  the name is http.server's
+        do_PUT = do_POST  # noqa: N815  as above
 
         def log_message(self, *_: object) -> None:
             pass
@@ -129,14 +135,16 @@ def test_the_file_is_sent_whole_with_its_headers_and_parameters(audio: Path) -> 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (500, EngineUnavailable),
-        (502, EngineUnavailable),
-        (503, EngineUnavailable),
-        (599, EngineUnavailable),
+        (500, EngineDown),
+        (502, EngineDown),
+        (503, EngineDown),
+        (599, EngineDown),
         (408, EngineUnavailable),
         (429, EngineRateLimited),
         (400, EngineRejected),
-        (401, EngineRejected),
+        (401, EngineNotAuthorised),
+        (402, EngineQuotaExhausted),
+        (403, EngineNotAuthorised),
         (413, EngineRejected),
         (499, EngineRejected),
         (302, EngineRejected),
@@ -246,3 +254,112 @@ def test_a_file_that_is_gone_is_a_fault_of_storage(tmp_path: Path) -> None:
 def test_a_url_that_is_not_of_http_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(ConfigError):
         HttpService("The engine", url, 1.0)
+
+
+def test_json_goes_up_and_comes_down_with_the_services_headers() -> None:
+    with serve(answer(201, b'{"id": "a"}')) as (url, seen):
+        service = HttpService("The engine", url, 5.0, bearer("key", "The engine"))
+        assert service.post_json("/jobs", {"model": "m"}) == {"id": "a"}
+        assert service.get_json("/jobs", {"cursor": "2"}) == {"id": "a"}
+    assert seen.bodies == [b'{"model":"m"}', b""]
+    assert seen.paths == [f"/{SECRET}/jobs", f"/{SECRET}/jobs?cursor=2"]
+    assert {headers["Authorization"] for headers in seen.headers} == {"Bearer key"}
+
+
+def test_a_file_can_be_a_part_of_a_form(audio: Path) -> None:
+    with serve(answer(200)) as (url, seen):
+        form = FormFile("content", audio, "a.flac", "audio/flac", {"metadata": "{}"})
+        HttpService("The engine", url, 5.0).post_form("/files", form)
+    assert seen.headers[0]["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="content"; filename="a.flac"\r\nContent-Type: audio/flac' in seen.bodies[0]
+    assert audio.read_bytes() in seen.bodies[0]
+
+
+def put(service_url: str, address: str, audio: Path) -> None:
+    HttpService("The engine", service_url, 5.0, bearer("key", "The engine")).put_file(address, audio)
+
+
+def test_a_file_goes_to_a_presigned_address_whole_and_without_the_key(audio: Path) -> None:
+    with serve(answer(200, b"<ok/>")) as (url, seen):
+        put("http://127.0.0.1:9", f"{url}?signature=x", audio)
+    assert seen.bodies == [audio.read_bytes()]
+    assert "Authorization" not in seen.headers[0]
+    assert seen.headers[0]["Content-Length"] == str(audio.stat().st_size)
+
+
+def test_a_service_elsewhere_may_not_send_the_audio_out_of_tls(audio: Path) -> None:
+    with serve(answer(200)) as (url, seen):
+        for service in ("https://api.example.org", "http://api.example.org"):
+            with pytest.raises(EngineAnswerInvalid):
+                put(service, url, audio)
+    assert seen.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(403, EngineUnavailable), (401, EngineUnavailable), (400, EngineRejected), (503, EngineDown)],
+)
+def test_a_refused_upload_says_nothing_of_our_key_or_the_address(
+    status: int, kind: type[EngineError], audio: Path
+) -> None:
+    with serve(answer(status)) as (url, _), pytest.raises(EngineError) as caught:
+        put("http://127.0.0.1:9", f"{url}?signature=hidden", audio)
+    assert type(caught.value) is kind
+    assert "hidden" not in caught.value.message
+    assert SECRET not in caught.value.message
+
+
+def ask(url: str, timeout_s: float = 5.0) -> list[Refusal]:
+    """What ``explain`` is given of a refused call, which it takes for a spent quota."""
+    refusals: list[Refusal] = []
+
+    def explain(refusal: Refusal) -> EngineError:
+        refusals.append(refusal)
+        return EngineQuotaExhausted("no money")
+
+    with pytest.raises(EngineQuotaExhausted):
+        HttpService("The engine", url, timeout_s, explain=explain).get_json("/jobs")
+    return refusals
+
+
+def test_a_service_explains_its_refusals_itself() -> None:
+    with serve(answer(418, b'{"why": "tea"}', X_Limit="3")) as (url, _):
+        (refusal,) = ask(url)
+    assert (refusal.status, refusal.body) == (418, {"why": "tea"})
+    assert refusal.headers.get("x-LIMIT") == "3"
+
+
+def drip_refusal(handler: BaseHTTPRequestHandler) -> None:
+    answer(418, b"", Content_Length="500")(handler)
+    for _ in range(20):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "conduct",
+    [
+        answer(418, b"<html>"),
+        answer(418, b'"' + b"x" * 70_000 + b'"'),
+        answer(418, b"{", Content_Length="9"),
+        drip_refusal,
+    ],
+    ids=["html", "huge", "cut", "dripping"],
+)
+def test_a_refusal_whose_body_cannot_be_read_is_still_one(conduct: Conduct) -> None:
+    with serve(conduct) as (url, _):
+        (refusal,) = ask(url, timeout_s=0.3)
+    assert (refusal.status, refusal.body) == (418, None)
+
+
+def test_where_nothing_is_explained_the_status_decides() -> None:
+    with serve(answer(503, Retry_After="4")) as (url, _), pytest.raises(EngineUnavailable) as caught:
+        HttpService("The engine", url, 5.0, explain=lambda _: None).get_json("/jobs")
+    assert caught.value.retry_after_s == 4.0
+
+
+@pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb"])
+def test_a_key_that_fits_no_header_is_a_wrong_setting(key: str) -> None:
+    with pytest.raises(ConfigError):
+        bearer(key, "The engine")
+    assert "key" not in repr(HttpService("The engine", "http://h", 1.0, bearer("key", "x")))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
 from erni.errors import EngineAnswerInvalid, WorkHandedBack
 from erni.model import SAMPLE_RATE_HZ, Diarization, Recognition, Turn, Word
-from erni.ports import DiarizationRequest, TranscriptionRequest
 
 DURATION_S = 10.0
 

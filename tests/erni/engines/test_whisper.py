@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from erni.engine_ports import TranscriptionRequest
 from erni.engines import whisper
 from erni.engines.whisper import WhisperTranscriber, check_bundled_model, count_vocabulary, to_words
 from erni.errors import ConfigError, LanguageNotSupported
 from erni.model import SAMPLE_RATE_HZ
-from erni.ports import TranscriptionRequest
 
 
 def test_without_a_setting_the_demo_model_is_used_and_named_so() -> None:

@@ -19,10 +19,10 @@ import pytest
 import soundfile
 from ctranslate2.specs.whisper_spec import WhisperSpec
 
+from erni.engine_ports import TranscriptionRequest
 from erni.engines.whisper import WhisperTranscriber, check_bundled_model
 from erni.engines.whisper_model import RememberingModel, keep_freed_memory
 from erni.model import SAMPLE_RATE_HZ
-from erni.ports import TranscriptionRequest
 
 WIDTH = 8
 FRAMES = 1500

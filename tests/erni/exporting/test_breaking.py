@@ -13,7 +13,7 @@ def tokens(text: str, *, word_s: float = 0.3, pause_after: dict[int, float] | No
     for index, part in enumerate(text.split()):
         words.append(Word(part, time_s, time_s + word_s))
         time_s += word_s + (pause_after or {}).get(index, 0.0)
-    return make_tokens(words)
+    return list(make_tokens(words))
 
 
 def captions(spoken: list[Token]) -> list[str]:

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 
 from erni.exporting.documents import render_json, render_txt
-from erni.model import Coverage, Gap, Segment, Span, Transcript, Word
+from erni.model import Coverage, Gap, PieceUse, Segment, Span, SpeakerName, Transcript, Word
 
+UNASKED = {"name": None, "voiceprint": None, "score": None, "margin": None}
 EMPTY = Transcript("en", (), (), Coverage(60.0, 0.0, 0.0, 0))
 
 
@@ -29,9 +30,34 @@ def test_talk_time_and_words_are_counted_per_speaker() -> None:
     )
     document = json.loads("".join(render_json(replace(EMPTY, segments=segments, speakers=("speaker_1", "x")))))
     assert document["speakers"] == [
-        {"id": "speaker_1", "label": "Speaker 1", "talk_s": 2.75, "words": 2},
-        {"id": "x", "label": "x", "talk_s": 1.0, "words": 1},
+        {"id": "speaker_1", "label": "Speaker 1", **UNASKED, "talk_s": 2.75, "words": 2},
+        {"id": "x", "label": "x", **UNASKED, "talk_s": 1.0, "words": 1},
     ]
+
+
+def test_known_voice_keeps_its_label_beside_its_name() -> None:
+    named = replace(
+        EMPTY,
+        segments=(segment(0.0, 1.0, "speaker_1", "a"), segment(1.0, 2.0, "speaker_2", "b")),
+        speakers=("speaker_1", "speaker_2"),
+        names=(SpeakerName("speaker_1", "Anna", "f" * 32, 0.93, 0.4), SpeakerName("speaker_2", None, None, 0.2)),
+    )
+    known, stranger = json.loads("".join(render_json(named)))["speakers"]
+    assert known["label"] == "Speaker 1"
+    assert {name: known[name] for name in UNASKED} == {
+        "name": "Anna",
+        "voiceprint": "f" * 32,
+        "score": 0.93,
+        "margin": 0.4,
+    }
+    assert {name: stranger[name] for name in UNASKED} == {**UNASKED, "score": 0.2}
+    assert "".join(render_txt(named)).split("\n\n")[0] == "[00:00:00] Anna: a"
+    assert "Speaker 2: b" in "".join(render_txt(named))
+
+
+def test_pieces_tell_which_engines_were_given_up() -> None:
+    document = json.loads("".join(render_json(replace(EMPTY, pieces=(PieceUse(Span(0.0, 9.0), "b", "m", ("a",)),)))))
+    assert document["pieces"] == [{"start_s": 0.0, "end_s": 9.0, "engine": "b", "model": "m", "given_up": ["a"]}]
 
 
 def test_segments_of_one_turn_are_one_paragraph() -> None:

@@ -16,23 +16,23 @@ def test_white_space_inside_a_word_may_break() -> None:
 
 
 def test_word_without_text_is_left_out() -> None:
-    assert make_tokens([Word(" ", 0.0, 1.0), Word("", 1.0, 2.0)]) == []
+    assert list(make_tokens([Word(" ", 0.0, 1.0), Word("", 1.0, 2.0)])) == []
 
 
 def test_wide_word_is_cut_after_punctuation_and_shares_its_time() -> None:
-    tokens = make_tokens([Word("x" * 29 + "/" + "," + "y" * 31, 0.0, 6.2)])
+    tokens = list(make_tokens([Word("x" * 29 + "/" + "," + "y" * 31, 0.0, 6.2)]))
     assert [token.text for token in tokens] == ["x" * 29 + "/,", "y" * 31]
     assert [(token.start_ms, token.end_ms) for token in tokens] == [(0, 3100), (3100, 6200)]
     assert [token.lead for token in tokens] == [" ", ""]
 
 
 def test_wide_word_is_never_cut_before_a_combining_mark() -> None:
-    tokens = make_tokens([Word("x" * 42 + "\N{COMBINING ACUTE ACCENT}" + "y", 0.0, 1.0)])
+    tokens = list(make_tokens([Word("x" * 42 + "\N{COMBINING ACUTE ACCENT}" + "y", 0.0, 1.0)]))
     assert [token.text for token in tokens] == ["x" * 41, "x\N{COMBINING ACUTE ACCENT}y"]
 
 
 def test_times_that_run_backwards_are_straightened() -> None:
-    tokens = make_tokens([Word("a", 5.0, 4.0), Word("b", 3.0, 9.0)])
+    tokens = list(make_tokens([Word("a", 5.0, 4.0), Word("b", 3.0, 9.0)]))
     assert [(token.start_ms, token.end_ms) for token in tokens] == [(5000, 5000), (5000, 9000)]
 
 

@@ -11,24 +11,31 @@ from pathlib import Path
 
 import pytest
 import redis
+from cryptography.fernet import Fernet, MultiFernet
 
 from erni.chunking import ChunkLimits
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import QueueUnavailable
-from erni.jobs import Job, JobOptions, StepKind
+from erni.jobs import Job, JobOptions, Piece, StepKind
 from erni.keys import ApiKey
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.model import Turn, Word
-from erni.ports import CacheLookup, DiarizationRequest, FanOut, TranscriptionRequest
-from erni.services import CacheLife, Limits, Services
+from erni.ports import CacheLookup, FanOut
+from erni.services import CacheLife, Limits, NamingLimits, RemoteLimits, Services, SpendingLimits
 from erni.steps.accepting import Submission, Upload, accept_job, start_job
 from erni.stores.blobs import FsspecBlobStore
 from erni.stores.database import migrate, open_database
 from erni.stores.redis_cache import RedisStageCache
 from erni.stores.redis_flights import RedisFlights
+from erni.stores.redis_gates import RedisEngineGates
+from erni.stores.redis_probes import RedisProbes
 from erni.stores.redis_waiting_chunks import RedisWaitingChunks
+from erni.stores.sql_engine_hours import SqlEngineHours
 from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.sql_keys import SqlKeyStore
+from erni.stores.sql_ledger import SqlLedger
+from erni.stores.sql_voiceprints import SqlVoiceprintStore
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
 CALLER = ApiKey("key", "acme", "user", "hash", datetime(2026, 1, 1, tzinfo=UTC))
@@ -51,6 +58,12 @@ class NotingQueue:
 
     def send_finish(self, job_id: str, *, is_long: bool = False) -> None:
         self._note("finish_long" if is_long else "finish", job_id)
+
+    def send_wake(self, job_id: str, piece: Piece) -> None:
+        self._note("wake", job_id, piece)
+
+    def send_enrol(self, voiceprint_id: str) -> None:
+        self._note("enrol", voiceprint_id)
 
     def jobs_in_queue(self) -> set[str]:
         return self.held
@@ -137,6 +150,13 @@ def services(
         meter=meter,
         transcribers={"scripted": ScriptedTranscriber(spoken)},
         diarizers={"scripted": ScriptedDiarizer(two_speakers)},
+        one_shots={},
+        voiceprint_makers={},
+        gates=RedisEngineGates(redis_client, failures=3, rest_s=5.0, quota_rest_s=60.0),
+        probes=RedisProbes(redis_client, lives_s=60.0),
+        engine_hours=SqlEngineHours(database),
+        ledger=SqlLedger(database, clock=clock),
+        voiceprints=SqlVoiceprintStore(database, MultiFernet([Fernet(Fernet.generate_key())]), clock),
         decoder=Decoder(find_ffmpeg(None), timeout_s=60.0, max_duration_s=3600.0),
         limits=Limits(
             chunks=ChunkLimits(target_s=20.0, max_s=30.0, overlap_s=2.0, min_silence_s=0.2),
@@ -149,6 +169,9 @@ def services(
             tenant_jobs=4,
             window=0,
             long_s=1800.0,
+            remote=RemoteLimits(poll_s={"vendor": 5.0}),
+            spending=SpendingLimits(),
+            naming=NamingLimits(),
         ),
         temporary_dir=temporary_dir,
         clock=clock,

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from erni import blob_paths, codec
+from erni.engine_ports import EmbeddingRequest
 from erni.engines.scripted import ScriptedChunkedDiarizer
 from erni.errors import EngineRejected
 from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Diarization, Transcript
-from erni.ports import EmbeddingRequest, Lane
+from erni.ports import Lane
 from erni.services import Services
 from erni.steps.diarizing import diarize_job, embed_chunk
 from erni.steps.finishing import VOICES_UNHEARD, finish_job
-from erni.steps.pieces import DIARIZATION
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
 from erni.steps.restarting import retry_job
@@ -89,7 +89,7 @@ def test_voices_of_every_chunk_become_speakers(chunked: Services, submit: Submit
     job = submit()
     prepare_job(chunked, job.job_id)
     assert len(lanes_of(queue, StepKind.EMBED)) == len(lanes_of(queue, StepKind.TRANSCRIBE)) == 2
-    assert not queue.sent[-1][2].diarize  # type: ignore[attr-defined]  # NotingQueue
+    assert not queue.sent[-1][2].whole  # type: ignore[attr-defined]  # NotingQueue
     work_off(chunked, job)
     finish_job(chunked, job.job_id)
     done = chunked.jobs.get(job.job_id)
@@ -192,16 +192,20 @@ def test_no_voices_at_all_leave_a_transcript_without_speakers(
     assert transcript_of(chunked, done).speakers == ()
 
 
-def test_the_wrong_kind_of_work_for_a_diarizer_is_a_gap(services: Services, chunked: Services, submit: Submit) -> None:
-    whole = submit()
-    prepare_job(services, whole.job_id)
-    assert embed_chunk(services, whole.job_id, 0) == "gap"
-    by_chunk = submit(cache="bypass")
-    prepare_job(chunked, by_chunk.job_id)
-    assert diarize_job(chunked, by_chunk.job_id) == "gap"
-    step = chunked.jobs.find_step(by_chunk.job_id, DIARIZATION)
+def test_voices_that_nobody_here_can_hear_are_a_gap(services: Services, submit: Submit) -> None:
+    job = submit()
+    prepare_job(services, job.job_id)
+    assert embed_chunk(services, job.job_id, 0) == "gap"
+    step = services.jobs.find_step(job.job_id, Piece(StepKind.EMBED, 0))
     assert step is not None
     assert "not set up" in (step.reason or "")
+
+
+def test_a_diarizer_of_chunks_takes_the_whole_where_it_is_sent_so(chunked: Services, submit: Submit) -> None:
+    job = submit()
+    prepare_job(chunked, job.job_id)
+    assert diarize_job(chunked, job.job_id) == "ok"
+    assert {turn.speaker for turn in turns_of(chunked, job).turns} == {"SPEAKER_00", "SPEAKER_01"}
 
 
 def test_a_chunk_listened_to_is_not_listened_to_again(chunked: Services, submit: Submit, listener: Listener) -> None:

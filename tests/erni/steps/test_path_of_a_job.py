@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from erni import blob_paths, codec
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.scripted import TRANSCRIBER, ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import (
     BlobNotFound,
@@ -25,13 +26,12 @@ from erni.errors import (
 )
 from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Transcript, Turn, Word
-from erni.ports import DiarizationRequest, TranscriptionRequest
 from erni.services import Services
 from erni.steps.cleaning import delete_expired, delete_temporary
 from erni.steps.diarizing import diarize_job
 from erni.steps.ending import cancel_job, delete_job
 from erni.steps.finishing import finish_job
-from erni.steps.pieces import load_plan
+from erni.steps.pieces import DIARIZATION, load_plan
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
 from erni.steps.running import StepFailed
@@ -69,7 +69,7 @@ def test_a_job_goes_through_its_states_to_a_transcript(services: Services, submi
     assert prepared.chunks_total > 1
     sent, (name, job_id, fan_out) = queue.sent  # type: ignore[attr-defined]  # NotingQueue
     assert (sent, name, job_id) == (("prepare", job.job_id), "fan_out", job.job_id)
-    assert fan_out.diarize
+    assert fan_out.whole == (DIARIZATION,)
     chunks = load_plan(services, job.job_id).chunks
     assert len(fan_out.lanes) == 2
     assert all(lane.kind is StepKind.TRANSCRIBE for lane in fan_out.lanes)
@@ -106,18 +106,23 @@ def test_a_finished_job_keeps_no_pieces(services: Services, submit: Submit) -> N
     assert services.blobs.exists(blob_paths.source(job.job_id))
 
 
-def test_chunks_are_encoded_as_the_engine_wants_them(services: Services, submit: Submit) -> None:
-    heard: list[bytes] = []
+@pytest.mark.parametrize(
+    "limits", [{"max_chunk_s": 15.0}, {"max_bytes": 500_000}], ids=["by its seconds", "by its bytes"]
+)
+def test_chunks_are_as_short_as_every_engine_of_the_job_wants_them(
+    services: Services, submit: Submit, limits: dict[str, float]
+) -> None:
+    heard: list[float] = []
 
     def listen(request: TranscriptionRequest) -> tuple[Word, ...]:
-        heard.append(request.audio.read_bytes())
+        heard.append(request.duration_s)
         return (Word("word", 0.1, 0.5),)
 
-    wants_mp3 = ScriptedTranscriber(listen, replace(TRANSCRIBER, audio_format="mp3", max_chunk_s=25.0))
-    services = replace(services, transcribers={"scripted": wants_mp3})
-    assert run_all(services, submit()).status is JobStatus.SUCCEEDED
-    assert len(heard) >= 86 / 25
-    assert all(audio[:3] == b"ID3" or audio[:2] == b"\xff\xfb" for audio in heard)
+    short = ScriptedTranscriber(listen, replace(TRANSCRIBER, engine="short", **limits))  # type: ignore[arg-type]  # numbers
+    services = replace(services, transcribers={"scripted": ScriptedTranscriber(listen), "short": short})
+    assert run_all(services, submit(fallback=("short",))).status is JobStatus.SUCCEEDED
+    assert len(heard) >= 86 / 16
+    assert max(heard) <= 16
 
 
 def test_a_refused_chunk_is_a_gap_and_the_job_is_partial(services: Services, submit: Submit) -> None:

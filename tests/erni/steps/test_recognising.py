@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from erni import blob_paths, codec
+from erni.capabilities import TranscriberCapabilities
+from erni.engine_ports import TranscriptionRequest
 from erni.engines.scripted import TRANSCRIBER
 from erni.jobs import Job
 from erni.model import Notice, Recognition, Transcript, Word
-from erni.ports import TranscriberCapabilities, TranscriptionRequest
 from erni.services import Services
 from erni.steps.finishing import finish_job
 from erni.steps.preparing import prepare_job

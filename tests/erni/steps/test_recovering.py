@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from erni import blob_paths, codec
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.scripted import TRANSCRIBER, ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import (
     EngineAnswerInvalid,
@@ -25,7 +26,7 @@ from erni.errors import (
 )
 from erni.jobs import Job, JobStatus, Piece, Step, StepKind
 from erni.model import Transcript, Turn, Word
-from erni.ports import DiarizationRequest, FanOut, Lane, TranscriptionRequest
+from erni.ports import FanOut, Lane
 from erni.services import Services
 from erni.steps.diarizing import diarize_job
 from erni.steps.ending import cancel_job

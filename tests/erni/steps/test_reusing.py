@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from erni import blob_paths, codec
+from erni.engine_ports import DiarizationRequest, TranscriptionRequest
 from erni.engines.scripted import TRANSCRIBER, ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import StorageFull, WorkPostponed
 from erni.jobs import Job, JobStatus, Step, StepKind
 from erni.model import Turn, Word
-from erni.ports import DiarizationRequest, TranscriptionRequest
 from erni.services import Services
 from erni.steps.diarizing import diarize_job
 from erni.steps.ending import delete_job

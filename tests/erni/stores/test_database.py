@@ -116,7 +116,7 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with writing(engine) as connection:
         connection.execute(
-            text("INSERT INTO api_keys VALUES ('k', 't', 'user', 'hash', '2026-01-01 00:00:00', '', NULL)")
+            text("INSERT INTO api_keys VALUES ('k', 't', 'user', 'hash', '2026-01-01 00:00:00', '', NULL, NULL)")
         )
     migrate(engine)
     with reading(engine) as connection:

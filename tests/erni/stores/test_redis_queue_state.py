@@ -24,7 +24,7 @@ from config.queue import (
 )
 from config.settings import RedisSettings, Settings
 from erni.errors import QueueUnavailable
-from erni.jobs import StepKind
+from erni.jobs import Piece, StepKind
 from erni.ports import FanOut, Lane
 from erni.redis_keys import worker_beacon
 from erni.stores.redis_beacons import RedisBeacons
@@ -114,7 +114,7 @@ def test_acknowledged_message_is_forgotten(sender: CeleryJobQueue, state: RedisQ
 
 
 def test_every_piece_of_a_fan_out_names_its_job(sender: CeleryJobQueue, state: RedisQueueState) -> None:
-    sender.send_fan_out(FIRST, FanOut(lanes(3), diarize=True))
+    sender.send_fan_out(FIRST, FanOut(lanes(3), (Piece(StepKind.DIARIZE),)))
     assert by_name(state)[TRANSCRIBE] == (3, 0)
     assert by_name(state)[DIARIZE] == (1, 0)
     assert state.jobs_in_queue() == {FIRST}
@@ -122,7 +122,7 @@ def test_every_piece_of_a_fan_out_names_its_job(sender: CeleryJobQueue, state: R
 
 def test_long_work_is_counted_in_its_own_queue(sender: CeleryJobQueue, state: RedisQueueState, broker: Any) -> None:
     sender.send_prepare(FIRST, is_long=True)
-    sender.send_fan_out(SECOND, FanOut(lanes(1), diarize=True, is_long=True))
+    sender.send_fan_out(SECOND, FanOut(lanes(1), (Piece(StepKind.DIARIZE),), is_long=True))
     assert by_name(state)[LONG] == (2, 0)
     assert by_name(state)[DIARIZE] == by_name(state)[MEDIA] == (0, 0)
     assert broker.basic_get(LONG) is not None

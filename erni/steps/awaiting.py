@@ -1,0 +1,160 @@
+"""Pieces that a vendor's own job does: submitted once, then looked at now and then, or when the vendor calls. Meanwhile
+no worker is held: between two looks a piece is nothing but its record and a message with a countdown.
+
+The record says that a submission was begun before it is, and under which id the vendor knows it afterwards. Equal
+pieces of other jobs find that id in the stage cache and wait for the same vendor's job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final, Generic, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import structlog
+
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
+from erni.engine_ports import RemoteJobs
+from erni.errors import EngineAnswerInvalid, EngineRejected, EngineUnavailable, RemoteJobLost, WorkPostponed
+from erni.jobs import Job, Piece, Step
+from erni.model import Bill
+from erni.services import Services
+from erni.stage_keys import StageKey
+from erni.steps.calling import engine_call
+from erni.steps.paying import release_call, settle_call
+from erni.steps.running import StepRun
+from erni.steps.working import PieceWork
+
+log = structlog.get_logger(__name__)
+
+
+class Billed(Protocol):
+    """An answer that may say what it cost."""
+
+    @property
+    def bill(self) -> Bill | None: ...
+
+
+T = TypeVar("T", bound=Billed)
+
+REMEMBERED_S: Final = 24 * 3600.0
+"""How long equal pieces find a vendor's job; pyannote.ai throws answers away after a day, Replicate after an hour."""
+
+DEFAULT_POLL_S: Final = 10.0
+MOST_BAD_ANSWERS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteWork(Generic[T]):
+    """What is asked of a vendor: ``submit`` sends it, with the URL to call when it is over, and returns its id."""
+
+    jobs: RemoteJobs[T]
+    submit: Callable[[str | None], str]
+    capabilities: TranscriberCapabilities | DiarizerCapabilities
+    key: StageKey
+    audio_s: float
+
+
+def answer_or_wait(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> T:
+    """The answer of the vendor's job for this piece, which is submitted first where that was not done.
+
+    Raises:
+        WorkPostponed: the vendor's job is not over; look again later.
+        EngineError: it failed for good, or cannot be submitted.
+        SpendingCapReached: there is no money for it.
+    """
+    if run.step.remote_id is None:
+        _submit(services, work, run, remote)
+        raise _wait(services, work.job, run, 0.0)
+    return _collect(services, work, run, remote, run.step.remote_id)
+
+
+def provider_of(engine: str) -> str:
+    """The vendor's part of an engine's name."""
+    return engine.partition("/")[0]
+
+
+def _submit(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> None:
+    known = services.cache.get(remote.key.remote, job_id=work.job.job_id)
+    remote_id = known.decode() if known else None
+    if remote_id is None and run.step.submitted_at is not None:
+        remote_id = remote.jobs.find_submitted(remote.key.own)
+    if remote_id is None:
+        with engine_call(services, work.job, run.step, remote.capabilities, remote.audio_s):
+            _note(services, run, submitted_at=services.clock())
+            remote_id = remote.submit(_callback_url(services, work.job, run.step))
+        log.info("remote_job_submitted", engine=run.step.engine, remote_id=remote_id)
+    else:
+        log.info("remote_job_adopted", engine=run.step.engine, remote_id=remote_id)
+    _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or services.clock())
+    services.cache.put(remote.key.remote, remote_id.encode(), ttl_s=REMEMBERED_S, job_id=work.job.job_id)
+
+
+def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T], remote_id: str) -> T:
+    try:
+        answer = remote.jobs.collect(remote_id)
+    except RemoteJobLost:
+        _forget(services, work.job, run, remote)
+        raise
+    except EngineUnavailable as error:
+        # The vendor's job goes on whether we reach the vendor or not.
+        raise _wait(services, work.job, run, error.retry_after_s or 0.0, error.message) from error
+    except EngineAnswerInvalid as error:
+        # Asked again a few times: the job is paid for, whatever became of this answer.
+        if run.step.waits >= MOST_BAD_ANSWERS:
+            raise EngineRejected(error.message) from error
+        _note(services, run, waits=run.step.waits + 1)
+        raise _wait(services, work.job, run, 0.0, error.message) from error
+    except EngineRejected:
+        release_call(services, work.job, run.step, remote.capabilities)
+        _forget(services, work.job, run, remote)
+        raise
+    if answer is None:
+        _check_patience(services, run.step)
+        raise _wait(services, work.job, run, 0.0)
+    settle_call(services, work.job, run.step, remote.capabilities, answer.bill)
+    return answer
+
+
+def _forget(services: Services, job: Job, run: StepRun, remote: RemoteWork[T]) -> None:
+    services.cache.put(remote.key.remote, b"", ttl_s=1.0, job_id=job.job_id)
+    _note(services, run, remote_id=None, submitted_at=None)
+
+
+def _check_patience(services: Services, step: Step) -> None:
+    """Raises EngineRejected where the vendor's job takes longer than any may."""
+    longest_s = services.limits.remote.longest_s
+    if step.submitted_at is not None and (services.clock() - step.submitted_at).total_seconds() > longest_s:
+        raise EngineRejected(f"{step.engine} did not end its job within {longest_s:.0f} s.")
+
+
+def _wait(services: Services, job: Job, run: StepRun, at_least_s: float, reason: str | None = None) -> WorkPostponed:
+    """Record when the vendor is asked again."""
+    provider = provider_of(run.step.engine or "")
+    limits = services.limits.remote
+    is_awaited = _callback_url(services, job, run.step) is not None
+    poll_s = limits.awaited_poll_s if is_awaited else limits.poll_s.get(provider, DEFAULT_POLL_S)
+    delay_s = max(poll_s, at_least_s)
+    message = reason or f"{run.step.engine} is at it."
+    _note(services, run, retry_at=services.clock() + timedelta(seconds=delay_s), reason=message)
+    return WorkPostponed(message, retry_after_s=delay_s)
+
+
+def _note(services: Services, run: StepRun, **changes: object) -> None:
+    run.step = replace(run.step, **changes)  # type: ignore[arg-type]  # the callers are above
+    services.jobs.save_step(run.step)
+
+
+def _callback_url(services: Services, job: Job, step: Step) -> str | None:
+    """Where the vendor says that its job is over. Names the piece, for a webhook faster than the record of its id."""
+    limits, provider = services.limits.remote, provider_of(step.engine or "")
+    if limits.public_url is None or job.options.completion == "poll" or provider not in limits.signing:
+        return None
+    query = urlencode({"job": job.job_id, "piece": format_piece(step.piece)})
+    return f"{limits.public_url.rstrip('/')}/v1/hooks/{provider}?{query}"
+
+
+def format_piece(piece: Piece) -> str:
+    return f"{piece.kind}.{piece.part}"

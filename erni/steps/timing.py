@@ -1,0 +1,87 @@
+"""Giving times to the words of engines that have none, or only of whole segments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from erni import codec
+from erni.aligning import estimate_times
+from erni.capabilities import Timing
+from erni.engine_ports import AlignmentRequest
+from erni.errors import EngineError
+from erni.model import Recognition, Span, Word
+from erni.services import Services
+from erni.stage_keys import StageKey
+from erni.steps.reusing import find_recognition, keep_result, stage_keys
+from erni.steps.running import make_checkpoint
+from erni.steps.working import PieceWork, chunk_audio
+
+log = structlog.get_logger(__name__)
+
+
+def give_times(services: Services, work: PieceWork, recognition: Recognition, key: StageKey) -> Recognition:
+    """The recognition with times for every word; as it is, where its engine timed them itself.
+
+    ``key`` is the recognition's own. An aligner that fails costs precision, never the words.
+    """
+    if all(word.timing == "exact" for word in recognition.words):
+        return recognition
+    if services.aligner is None:
+        return replace(recognition, words=_estimate(services, work, recognition))
+    own = stage_keys(services, work.job).align(key, services.aligner.fingerprint)
+    found = find_recognition(services, work.job, own, 0.0)
+    if found is not None:
+        return found[0]
+    timed = replace(recognition, words=_align(services, work, recognition))
+    keep_result(services, work.job, own, codec.dump_recognition(timed), audio_s=_duration_s(work))
+    return timed
+
+
+def _align(services: Services, work: PieceWork, recognition: Recognition) -> tuple[Word, ...]:
+    aligner = services.aligner
+    try:
+        with chunk_audio(services, work) as audio:
+            request = AlignmentRequest(
+                audio=audio,
+                duration_s=_duration_s(work),
+                words=recognition.words,
+                times=_times_of(services, recognition),
+                language=work.job.options.language or recognition.language,
+                speech=_own_speech(work),
+                checkpoint=make_checkpoint(services, work.job.job_id),
+            )
+            if aligner is not None:
+                return aligner.align(request)
+    except EngineError as error:
+        log.warning("alignment_failed", chunk=work.chunk.index, code=error.code)
+    return _estimate(services, work, recognition)
+
+
+def _estimate(services: Services, work: PieceWork, recognition: Recognition) -> tuple[Word, ...]:
+    times = _times_of(services, recognition)
+    return estimate_times(recognition.words, _own_speech(work), _duration_s(work), times)
+
+
+def _times_of(services: Services, recognition: Recognition) -> Timing:
+    """What the times are worth that words have although no engine said them: those of one that can tell at least
+    segments lie inside theirs.
+    """
+    transcriber = services.transcribers.get(recognition.engine)
+    return "none" if transcriber is None or transcriber.capabilities.times == "none" else "segment"
+
+
+def _duration_s(work: PieceWork) -> float:
+    return work.chunk.audio.duration_s
+
+
+def _own_speech(work: PieceWork) -> tuple[Span, ...]:
+    """The speech in the chunk's audio, on its clock."""
+    audio = work.chunk.audio
+    inside = (
+        Span(max(span.start_s, audio.start_s), min(span.end_s, audio.end_s))
+        for span in work.plan.speech
+        if span.end_s > audio.start_s and span.start_s < audio.end_s
+    )
+    return tuple(Span(span.start_s - audio.start_s, span.end_s - audio.start_s) for span in inside)

@@ -1,0 +1,63 @@
+"""A vendor says that its job is over: the piece that waits for it is looked at now, instead of at its next turn."""
+
+from __future__ import annotations
+
+import structlog
+
+from erni.errors import WorkPostponed
+from erni.jobs import JobStatus, Piece, StepKind
+from erni.services import Services
+from erni.steps.diarizing import diarize_job
+from erni.steps.one_shot import listen_in_one_shot
+from erni.steps.pieces import WHOLE_KINDS, find_missing, find_results, is_long, load_plan, wanted_pieces
+from erni.steps.running import wanted_job
+
+log = structlog.get_logger(__name__)
+
+
+def find_waiting(services: Services, provider: str, remote_id: str) -> tuple[str, Piece] | None:
+    """The job and piece that wait for a vendor's job; ``None`` when nobody does (any more)."""
+    step = services.jobs.find_remote(provider, remote_id)
+    if step is None or step.is_over:
+        return None
+    return step.job_id, step.piece
+
+
+def wake_piece(services: Services, job_id: str, piece: Piece) -> None:
+    """Look at a piece beside its own message, which finds it done later and leaves.
+
+    Raises:
+        WorkInFlight, WorkHandedBack: look again.
+        ErniError: records, blobs or Redis are away.
+    """
+    if piece.kind not in WHOLE_KINDS:
+        return
+    try:
+        if piece.kind is StepKind.DIARIZE:
+            status = diarize_job(services, job_id, piece.part)
+        else:
+            status = listen_in_one_shot(services, job_id)
+    except WorkPostponed:
+        log.info("woken_too_early", step=piece.kind)
+        return
+    if status != "cancelled":
+        join_if_complete(services, job_id)
+
+
+def join_if_complete(services: Services, job_id: str) -> None:
+    """Send the join of a job whose pieces are all over, where one of them was a vendor's job.
+
+    Its chord would wait for that piece's next turn although a webhook brought its end long before. Called by whoever
+    ends a piece, so that whichever is last sends it; the join that the chord sends later finds the job over.
+
+    Raises QueueUnavailable, StorageError.
+    """
+    job = wanted_job(services, job_id)
+    if job is None or job.status is not JobStatus.PROCESSING:
+        return
+    steps = services.jobs.steps(job_id)
+    if not any(step.remote_id is not None for step in steps):
+        return
+    plan = load_plan(services, job_id)
+    if not find_missing(wanted_pieces(services, job, plan), steps, find_results(services, job, steps)):
+        services.queue.send_finish(job_id, is_long=is_long(services, plan))
