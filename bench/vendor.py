@@ -8,6 +8,7 @@ three chunks at once, the two retries of the vendor's own library, and then the 
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ MODEL: Final = "whisper-1"
 ENGINE: Final = f"openai/{MODEL}"
 MINUTE_S: Final = 60.0
 TOO_MANY: Final = 429
+BROKEN: Final = 503
 CATALOGUE: Final = f'[[row]]\nprovider = "openai"\nmodel = "{MODEL}"\nrequests_per_minute = {PER_MINUTE}\n'
 
 
@@ -74,15 +76,22 @@ def measure(sample: Path, directory: Path, *, minutes: float = MINUTES) -> dict[
         }
 
 
-def allowed_time_s(latencies_s: Sequence[float], calls: int) -> float:
-    """The least time in which these answers and so many calls fit into the limits.
+def allowed_time_s(latencies_s: Sequence[float], failed: int) -> float:
+    """The least time in which these answers, and so many failed calls among them, fit into the vendor's limits.
 
-    A sliding window lets the n-th call begin after a minute for every ``PER_MINUTE`` calls before it; the slots allow
-    no more than ``SLOTS`` answers at a time.
+    Each call begins as soon as a slot is free and the call ``PER_MINUTE`` places before it began a minute ago; the
+    failed ones take no time, but count.
     """
-    by_rate = MINUTE_S * ((calls - 1) // PER_MINUTE) + sum(latencies_s) / len(latencies_s)
-    by_slots = sum(latencies_s) / SLOTS
-    return max(by_rate, by_slots)
+    every = len(latencies_s) // failed if failed else len(latencies_s) + 1
+    begun: list[float] = []
+    slots = [0.0] * SLOTS
+    for place, latency_s in enumerate(latencies_s, start=1):
+        for taken_s in (0.0, latency_s) if place % every == 0 else (latency_s,):
+            free_s = heapq.heappop(slots)
+            earliest_s = begun[-PER_MINUTE] + MINUTE_S if len(begun) >= PER_MINUTE else 0.0
+            begun.append(max(free_s, earliest_s))
+            heapq.heappush(slots, begun[-1] + taken_s)
+    return max(slots)
 
 
 def _measure_erni(
@@ -143,7 +152,7 @@ def _ask(client: openai.OpenAI, chunk: Path) -> bool:
 
 def _trouble(vendor: OpenAIVendor) -> None:
     vendor.faults.clear()
-    vendor.faults.share(Fault(status=503, path="/v1/audio"), FAILING, SEED)
+    vendor.faults.share(Fault(status=BROKEN, path="/v1/audio"), FAILING, SEED)
     vendor.faults.limit(PER_MINUTE)
 
 
@@ -151,12 +160,14 @@ def _account(vendor: OpenAIVendor, latencies_s: Sequence[float]) -> dict[str, An
     """What the vendor saw and would bill."""
     asked = [received for received in vendor.faults.received if received.path.startswith("/v1/audio")]
     refused = sum(received.status == TOO_MANY for received in asked)
+    failed = sum(received.status == BROKEN for received in asked)
     paid = Counter(billed.digest for billed in vendor.faults.billed)
     return {
         "calls": len(asked),
         "refused": refused,
+        "failed": failed,
         "paid_twice": sum(count - 1 for count in paid.values()),
-        "allowed_s": round(allowed_time_s(latencies_s, len(asked) - refused), 1),
+        "allowed_s": round(allowed_time_s(latencies_s, failed), 1),
     }
 
 
@@ -164,6 +175,7 @@ def _show(name: str, row: dict[str, Any]) -> dict[str, Any]:
     row["ratio"] = round(row["total_s"] / row["allowed_s"], 3)
     click.echo(
         f"          {name}: {row['total_s']:.1f} s, {row['ratio']:.3f} x the {row['allowed_s']:.1f} s allowed; "
-        f"{row['calls']} calls, {row['refused']} refused, {row['lost']} chunks lost, {row['paid_twice']} paid twice"
+        f"{row['calls']} calls, {row['failed']} failed, {row['refused']} refused; {row['lost']} chunks lost, "
+        f"{row['paid_twice']} paid twice"
     )
     return row
