@@ -98,8 +98,10 @@ class JobStore(Protocol):
     def ping(self) -> None:
         """Raises StorageError when the store cannot be used."""
 
-    def find_remote(self, provider: str, remote_id: str) -> Step | None:
-        """The step that waits for a vendor's job: its engine's name begins with ``provider`` and a slash."""
+    def find_remote(self, provider: str, remote_id: str) -> Sequence[Step]:
+        """The steps that wait for a vendor's job, as those of equal recordings do for one: their engine's name begins
+        with ``provider`` and a slash.
+        """
 
 
 class KeyStore(Protocol):

@@ -53,32 +53,35 @@ def _read_body() -> bytes:
 
 def _wake(runtime: Runtime, provider: str, delivery: Delivery) -> None:
     waiting = find_waiting(runtime.services, provider, delivery.remote_id) or _named_piece(runtime)
-    if waiting is None:
-        log.info("hook_unexpected", provider=provider, remote_id=delivery.remote_id, status=delivery.status)
-        return
-    job_id, piece = waiting
-    log.info("hook_received", job_id=job_id, provider=provider, remote_id=delivery.remote_id, status=delivery.status)
+    log.info(
+        "hook_received" if waiting else "hook_unexpected",
+        provider=provider,
+        remote_id=delivery.remote_id,
+        status=delivery.status,
+        jobs=[job_id for job_id, _ in waiting],
+    )
     try:
-        runtime.services.queue.send_wake(job_id, piece)
+        for job_id, piece in waiting:
+            runtime.services.queue.send_wake(job_id, piece)
     except ErniError:
         # The vendor will repeat it, and then it must not pass for a repetition.
         _forget(runtime, provider, delivery)
         raise
 
 
-def _named_piece(runtime: Runtime) -> tuple[str, Piece] | None:
+def _named_piece(runtime: Runtime) -> list[tuple[str, Piece]]:
     """The piece the address names, for a webhook that comes before the record of the vendor's id does."""
     kind, _, part = request.args.get("piece", "").partition(".")
     try:
         job_id = blob_paths.check_job_id(request.args.get("job", ""))
         piece = Piece(StepKind(kind), int(part[:6]))
     except (JobNotFound, ValueError):
-        return None
+        return []
     if piece.kind not in WHOLE_KINDS:
-        return None
+        return []
     step = runtime.services.jobs.find_step(job_id, piece)
     is_unknown = step is not None and not step.is_over and step.remote_id is None
-    return (job_id, piece) if is_unknown else None
+    return [(job_id, piece)] if is_unknown else []
 
 
 def _is_first(runtime: Runtime, provider: str, delivery: Delivery) -> bool:

@@ -100,6 +100,7 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
         raise
     except EngineUnavailable as error:
         # The vendor's job goes on whether we reach the vendor or not.
+        _check_patience(services, run.step)
         raise _wait(services, work.job, run, error.retry_after_s or 0.0, error.message) from error
     except EngineAnswerInvalid as error:
         # Asked again a few times: the job is paid for, whatever became of this answer.

@@ -14,11 +14,9 @@ from erni.errors import BlobNotFound
 from erni.jobs import Job, JobFailure, JobStatus, Piece, Savings, Step, StepKind
 from erni.joining import JoinInput, join_transcript
 from erni.model import (
-    Chunk,
     Diarization,
     EngineUse,
     Gap,
-    Notice,
     Outcome,
     PieceUse,
     Plan,
@@ -33,7 +31,6 @@ from erni.steps.ending import fail_job
 from erni.steps.known_voices import find_names
 from erni.steps.one_shot import cut_after_all
 from erni.steps.pieces import (
-    DIARIZATION,
     ONE_SHOT,
     find_missing,
     find_results,
@@ -44,12 +41,11 @@ from erni.steps.pieces import (
 )
 from erni.steps.reusing import find_outcome, keep_result, whole_key
 from erni.steps.running import run_step, wanted_job, work_dir
+from erni.steps.shortfalls import find_gaps, lacks_voices, piece_of, speaker_notices
 
 log = structlog.get_logger(__name__)
 
 JOIN = Piece(StepKind.JOIN)
-DIARIZATION_FAILED = "diarization_failed"
-VOICES_UNHEARD = "voices_unheard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,33 +216,6 @@ def _load_recognitions(services: Services, job_id: str, plan: Plan) -> Mapping[i
     return _StoredRecognitions(found)
 
 
-def find_gaps(plan: Plan, recognitions: Mapping[int, Recognition], steps: Mapping[Piece, Step]) -> tuple[Gap, ...]:
-    """One gap for each chunk without a result, with the engines it went to and what each of them said."""
-    missing = [chunk for chunk in plan.chunks if chunk.index not in recognitions]
-    failed = [(chunk, steps.get(_piece_of(plan, chunk))) for chunk in missing]
-    return tuple(Gap(chunk.own, _reason(step), _engines_tried(step)) for chunk, step in failed)
-
-
-def _piece_of(plan: Plan, chunk: Chunk) -> Piece:
-    """The piece that should have the chunk's words."""
-    return ONE_SHOT if plan.is_one_shot else Piece(StepKind.TRANSCRIBE, chunk.index)
-
-
-def _reason(step: Step | None) -> str:
-    if step is None:
-        return "No worker began this piece."
-    before = [f"{failure.engine}: {failure.reason}" for failure in step.failures]
-    last = step.reason or "The worker ended without an answer."
-    return " ".join([*before, f"{step.engine}: {last}" if before else last])
-
-
-def _engines_tried(step: Step | None) -> tuple[str, ...]:
-    if step is None:
-        return ()
-    before = tuple(failure.engine for failure in step.failures)
-    return (*before, step.engine) if step.engine else before
-
-
 def _join(
     services: Services, job: Job, results: _Results, gaps: Sequence[Gap], names: Sequence[SpeakerName]
 ) -> Transcript:
@@ -259,7 +228,7 @@ def _join(
             diarization=results.diarization,
             # An engine that finds words and speakers together has joined them already.
             strategy="overlap" if plan.is_one_shot else job.options.join,
-            notices=(*plan.notices, *_diarization_notices(job, results)),
+            notices=(*plan.notices, *speaker_notices(job, plan, results.steps, results.diarization)),
             engines=_engines_used(services, results.recognitions, results.diarization),
             pieces=_pieces_used(results),
             names=names,
@@ -275,37 +244,6 @@ def _load_diarization(services: Services, job: Job, plan: Plan) -> Diarization |
     except BlobNotFound:
         return None
     return codec.load_diarization(content)
-
-
-def _diarization_notices(job: Job, results: _Results) -> tuple[Notice, ...]:
-    if job.options.diarizer is None or not results.plan.chunks:
-        return ()
-    if results.diarization is None:
-        reason = _reason(results.steps.get(DIARIZATION))
-        message = f"Speakers could not be found; the transcript has none. {reason}"
-        return (Notice(DIARIZATION_FAILED, message),)
-    return (*_unheard_notices(results), *_count_notices(job, results.diarization))
-
-
-def _unheard_notices(results: _Results) -> tuple[Notice, ...]:
-    """One for each chunk whose voices could not be heard: its words have the speakers around it."""
-    return tuple(
-        Notice(VOICES_UNHEARD, f"Who speaks here was guessed from what is around it. {_reason(step)}", chunk.own)
-        for chunk in results.plan.chunks
-        if (step := results.steps.get(Piece(StepKind.EMBED, chunk.index))) is not None and step.status == "failed"
-    )
-
-
-def _count_notices(job: Job, diarization: Diarization) -> tuple[Notice, ...]:
-    """Say so where the voices found are not as many as the caller asked for."""
-    found = len({turn.speaker for turn in diarization.turns})
-    least = job.options.num_speakers or job.options.min_speakers or 0
-    if found >= least:
-        return ()
-    message = (
-        f"{least} speakers were asked for, but the recording holds too little speech to tell more than {found} apart."
-    )
-    return (Notice("speaker_count_not_reached", message),)
 
 
 def _engines_used(
@@ -327,7 +265,7 @@ def _pieces_used(results: _Results) -> tuple[PieceUse, ...]:
     for chunk in results.plan.chunks:
         recognition = results.recognitions.get(chunk.index)
         if recognition is not None:
-            step = results.steps.get(_piece_of(results.plan, chunk))
+            step = results.steps.get(piece_of(results.plan, chunk))
             given_up = tuple(failure.engine for failure in step.failures) if step else ()
             used.append(PieceUse(chunk.own, recognition.engine, recognition.model, given_up))
     return tuple(used)
@@ -380,8 +318,7 @@ def _conclude(services: Services, job: Job, transcript: Transcript) -> None:
         return
     elapsed_s = (now - (job.restarted_at or job.created_at)).total_seconds()
     services.meter.observe_job(status, transcript.coverage.duration_s, elapsed_s)
-    lacks_voices = any(notice.code in (DIARIZATION_FAILED, VOICES_UNHEARD) for notice in transcript.warnings)
-    if status is JobStatus.SUCCEEDED and not lacks_voices:
+    if status is JobStatus.SUCCEEDED and not lacks_voices(transcript.warnings):
         # The pieces are only needed to try what is missing again; the transcript, the source and the audio stay.
         services.blobs.delete_tree(blob_paths.chunks_root(job.job_id))
     log.info("job_finished", status=status, elapsed_s=round(elapsed_s, 3), words=transcript.coverage.word_count)

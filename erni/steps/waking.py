@@ -15,12 +15,9 @@ from erni.steps.running import wanted_job
 log = structlog.get_logger(__name__)
 
 
-def find_waiting(services: Services, provider: str, remote_id: str) -> tuple[str, Piece] | None:
-    """The job and piece that wait for a vendor's job; ``None`` when nobody does (any more)."""
-    step = services.jobs.find_remote(provider, remote_id)
-    if step is None or step.is_over:
-        return None
-    return step.job_id, step.piece
+def find_waiting(services: Services, provider: str, remote_id: str) -> list[tuple[str, Piece]]:
+    """The jobs and pieces that wait for a vendor's job: one, but for equal recordings; none when it is over."""
+    return [(step.job_id, step.piece) for step in services.jobs.find_remote(provider, remote_id)]
 
 
 def wake_piece(services: Services, job_id: str, piece: Piece) -> None:

@@ -205,7 +205,7 @@ class SqlJobStore:
         with reading(self._engine) as connection:
             connection.execute(select(JOBS.c.job_id).limit(1))
 
-    def find_remote(self, provider: str, remote_id: str) -> Step | None:
+    def find_remote(self, provider: str, remote_id: str) -> Sequence[Step]:
         """A step that is over waits for nothing."""
         with reading(self._engine) as connection:
             return sql_steps.find_remote(connection, provider, remote_id)

@@ -89,15 +89,14 @@ def find_all(connection: Connection, job_id: str) -> Sequence[Step]:
     return sorted(found, key=lambda step: (_KINDS.index(step.kind.value), step.part))
 
 
-def find_remote(connection: Connection, provider: str, remote_id: str) -> Step | None:
+def find_remote(connection: Connection, provider: str, remote_id: str) -> Sequence[Step]:
     query = select(JOB_STEPS).where(
         JOB_STEPS.c.remote_id == remote_id,
         JOB_STEPS.c.engine.startswith(f"{provider}/", autoescape=True),
         _HAS_KNOWN_KIND,
         _IS_RUNNING,
     )
-    row = connection.execute(query).mappings().first()
-    return parse_step(row) if row else None
+    return [parse_step(row) for row in connection.execute(query).mappings()]
 
 
 def _is_step(job_id: str, piece: Piece) -> ColumnElement[bool]:

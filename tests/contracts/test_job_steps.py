@@ -353,18 +353,18 @@ def test_vendors_job_is_kept_with_the_end_of_its_step(jobs: SqlJobStore, job_id:
 def test_waiting_step_is_found_by_its_vendors_job(jobs: SqlJobStore, job_id: str) -> None:
     waiting = submitted(jobs.begin_step(job_id, CHUNK))
     jobs.save_step(waiting)
-    assert jobs.find_remote("pyannote", "remote-1") == waiting
-    assert jobs.find_remote("pyannote", "remote-2") is None
+    assert jobs.find_remote("pyannote", "remote-1") == [waiting]
+    assert jobs.find_remote("pyannote", "remote-2") == []
 
 
 def test_same_id_at_another_vendor_finds_nothing(jobs: SqlJobStore, job_id: str) -> None:
     jobs.save_step(submitted(jobs.begin_step(job_id, CHUNK)))
-    assert jobs.find_remote("replicate", "remote-1") is None
-    assert jobs.find_remote("pyan%", "remote-1") is None
+    assert jobs.find_remote("replicate", "remote-1") == []
+    assert jobs.find_remote("pyan%", "remote-1") == []
 
 
 def test_step_that_is_over_is_not_found_by_its_vendors_job(jobs: SqlJobStore, job_id: str) -> None:
     step = submitted(jobs.begin_step(job_id, CHUNK))
     jobs.save_step(step)
     jobs.finish_step(replace(step, status="ok", finished_at=NOON))
-    assert jobs.find_remote("pyannote", "remote-1") is None
+    assert jobs.find_remote("pyannote", "remote-1") == []

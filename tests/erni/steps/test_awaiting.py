@@ -196,6 +196,9 @@ def test_equal_recordings_wait_for_one_job_of_the_vendor(
         with pytest.raises(WorkPostponed):
             diarize_job(remote, job.job_id)
     wait_for_vendor(pyannote)
+    remote_id = step_of(remote, first).remote_id or ""
+    waiting = find_waiting(remote, "pyannote", remote_id)
+    assert sorted(waiting) == sorted([(first.job_id, DIARIZATION), (second.job_id, DIARIZATION)])
     assert [diarize_job(remote, job.job_id) for job in (first, second)] == ["ok", "ok"]
     assert len(pyannote.faults.billed) == 1
 
@@ -242,12 +245,12 @@ def test_whoever_ends_last_sends_the_join_of_a_job_woken_by_its_vendor(
     with pytest.raises(WorkPostponed):
         diarize_job(remote, job.job_id)
     remote_id = step_of(remote, job).remote_id or ""
-    assert find_waiting(remote, "pyannote", remote_id) == (job.job_id, DIARIZATION)
-    assert find_waiting(remote, "replicate", remote_id) is None
+    assert find_waiting(remote, "pyannote", remote_id) == [(job.job_id, DIARIZATION)]
+    assert find_waiting(remote, "replicate", remote_id) == []
     wait_for_vendor(pyannote)
     wake_piece(remote, job.job_id, DIARIZATION)
     assert step_of(remote, job).status == "ok"
-    assert find_waiting(remote, "pyannote", remote_id) is None
+    assert find_waiting(remote, "pyannote", remote_id) == []
     sent = queue.sent  # type: ignore[attr-defined]  # NotingQueue
     assert ("finish", job.job_id) not in sent
     for chunk in load_plan(remote, job.job_id).chunks:

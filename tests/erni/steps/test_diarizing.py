@@ -19,10 +19,11 @@ from erni.model import Diarization, Transcript
 from erni.ports import Lane
 from erni.services import Services
 from erni.steps.diarizing import diarize_job, embed_chunk
-from erni.steps.finishing import VOICES_UNHEARD, finish_job
+from erni.steps.finishing import finish_job
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
 from erni.steps.restarting import retry_job
+from erni.steps.shortfalls import VOICES_UNHEARD
 from erni.steps.sweeping import sweep_jobs
 from erni.voices import Voices
 
