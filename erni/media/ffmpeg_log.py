@@ -20,7 +20,7 @@ _COMPLAINT: Final = re.compile(r"^(?:\[[^\[\]]+ @ 0x[0-9a-f]+\] )*\[(?:warning|e
 _BROKEN_OFF: Final = ("partial file", "File ended prematurely", "Packet corrupt", "corrupt input packet")
 _ENDLESS_WAV: Final = "Ignoring maximum wav data size"
 _UNDECODABLE: Final = "Invalid data found"
-LEAST_DECODED: Final = 0.02
+LEAST_DECODED: Final = 0.1
 """Of the length its header promises; below this a file with undecodable packets is refused, above it is shortened."""
 _GUESSED_DURATION: Final = "Estimating duration from bitrate"
 
@@ -37,7 +37,7 @@ _NO_SOUND_REASONS: Final = (
 
 
 def is_noise(text: str, duration_s: float) -> bool:
-    """Whether so little could be decoded that it is chance: of a copy-protected file, one frame in some hundreds
+    """Whether so little could be decoded that it is chance: of a copy-protected file, up to one frame in twenty
     looks like sound.
     """
     return _UNDECODABLE in _complaints(text) and duration_s < LEAST_DECODED * promised_duration_s(text)
