@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
-from celery.worker import state
+from celery.signals import task_received
 from kombu.transport.redis import Channel
 from redis import Redis
 
@@ -48,6 +48,26 @@ class Steadiness:
 
 steadiness = Steadiness(settings.queue.heartbeat_s)
 
+_received: dict[str, Any] = {}
+"""Requests by the delivery tag of their message, until they are acknowledged.
+
+Celery's own list (``celery.worker.state.requests``) is by the task's id, which a retry keeps: when its message arrives
+before the run that sent it has ended here, that end takes the new message off the list, and the claim on it with it.
+"""
+
+
+@task_received.connect
+def _hold(request: Any, **_: Any) -> None:
+    _received[request.message.delivery_tag] = request
+
+
+def held_requests() -> list[Any]:
+    """What this worker has received and not acknowledged or given back: running, waiting to, or until its time."""
+    for tag, request in list(_received.items()):
+        if request.acknowledged:
+            del _received[tag]
+    return list(_received.values())
+
 
 def renew_claims(client: Redis) -> None:
     """Set the score of every message this worker holds to now.
@@ -55,7 +75,7 @@ def renew_claims(client: Redis) -> None:
     ``XX`` so that a message acknowledged meanwhile is not brought back, ``GT`` so that a command which an outage
     held up does not undo a later one.
     """
-    tags = [request.message.delivery_tag for request in list(state.requests.values())]
+    tags = [request.message.delivery_tag for request in held_requests()]
     if tags:
         client.zadd(Channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True, gt=True)
 
@@ -83,7 +103,7 @@ class KeptClaims(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
         channel = consumer.task_consumer.channel
         channel.do_restore = False
         channel.qos.restore_visible = restore_when_steady(channel.qos.restore_visible)
-        for request in list(state.requests.values()):
+        for request in held_requests():
             request.message.channel = channel
 
     def shutdown(self, consumer: Any) -> None:

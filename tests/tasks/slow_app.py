@@ -45,6 +45,16 @@ def sleep_and_retry(self: Task, key: str, seconds: float) -> None:
     count(f"{key}:ended")
 
 
+@celery_app.task(name="test.come_back_later", bind=True, ignore_result=True)
+def come_back_later(self: Task, key: str, seconds: float) -> None:
+    """Its next message arrives before this run has ended."""
+    if self.request.retries == 0:
+        self.retry(countdown=seconds, throw=False)
+        time.sleep(1.0)
+        return
+    count(f"{key}:ended")
+
+
 @celery_app.task(name="test.sleep_in_chord")
 def sleep_in_chord(seconds: float) -> str:
     time.sleep(seconds)

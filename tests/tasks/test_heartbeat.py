@@ -27,6 +27,18 @@ def test_a_task_longer_than_the_visibility_timeout_runs_once(broker: Any, start_
     assert broker.count("held:begun") == 1
 
 
+def test_a_retry_that_waits_longer_than_the_visibility_timeout_comes_once(
+    broker: Any, start_worker: StartWorker
+) -> None:
+    """Also when its message came to the same worker before the run that sent it had ended there."""
+    start_worker("patient@one", ERNI_WORKERS__DEFAULT="2")
+    broker.send("test.come_back_later", "later", TASK_S)
+    broker.wait_for("later:ended", 1)
+    time.sleep(2.0)
+    assert broker.count("later:ended") == 1
+    assert broker.client.hlen("unacked") == 0
+
+
 def test_without_the_heartbeat_the_same_task_would_run_twice(broker: Any, start_worker: StartWorker) -> None:
     """The control of the test above: it is the heartbeat, not luck, that keeps the task from running again."""
     start_worker("silent@one", heartbeat_s=3600.0)
