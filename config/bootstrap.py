@@ -24,6 +24,7 @@ from config.engines import (
 from config.queue import QUEUE_OF_KIND, QUEUES, CeleryJobQueue, make_celery
 from config.settings import Settings
 from erni.chunking import ChunkLimits
+from erni.engines.http_call import is_loopback
 from erni.errors import ConfigError
 from erni.keys import MIN_TOKEN_LENGTH, ApiKey, Role, hash_token, make_token
 from erni.media.ffmpeg import Decoder, find_ffmpeg
@@ -133,6 +134,9 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _remote_limits(settings: Settings) -> RemoteLimits:
+    url = settings.webhooks.public_url
+    if url is not None and not url.startswith("https://") and not is_loopback(url):
+        raise ConfigError("ERNI_WEBHOOKS__PUBLIC_URL must begin with https://, because vendors call nothing else.")
     return RemoteLimits(
         poll_s={PYANNOTE: settings.pyannote.poll_s, REPLICATE: settings.replicate.poll_s},
         awaited_poll_s=settings.webhooks.poll_s,

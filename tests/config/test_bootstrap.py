@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.bootstrap import build_offers, build_services
+from config.engine_settings import WebhookSettings
 from config.settings import JobSettings, Settings
 from erni.errors import ConfigError
 from erni.options import Offers
@@ -42,3 +43,11 @@ def test_default_that_is_not_set_up_is_refused_by_its_variable(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         offers(tmp_path, **settings)
+
+
+def test_an_address_that_no_vendor_calls_is_refused(tmp_path: Path) -> None:
+    hidden = Settings(data_dir=tmp_path, webhooks=WebhookSettings.model_validate({"public_url": "http://erni.example"}))
+    with pytest.raises(ConfigError, match="ERNI_WEBHOOKS__PUBLIC_URL must begin with https"):
+        build_services(hidden)
+    for url in ("https://erni.example", "http://127.0.0.1:8000"):
+        build_services(Settings(data_dir=tmp_path, webhooks=WebhookSettings.model_validate({"public_url": url})))
