@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from erni import blob_paths, codec
 from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities
-from erni.engines.pyannote import PyannoteDiarizer
+from erni.engines.pyannote import PyannoteDiarizer, PyannoteVoiceprints
 from erni.engines.pyannote_connection import PyannoteConnection
 from erni.engines.replicate import ReplicateOneShot
 from erni.engines.replicate_connection import ReplicateConnection
 from erni.errors import WorkPostponed
 from erni.jobs import Job, JobStatus, Piece, Step, StepKind
 from erni.services import RemoteLimits, Services
+from erni.speaker_voices import dump_speaker_voices, sole_voice
 from erni.steps.diarizing import diarize_job
 from erni.steps.finishing import finish_job
 from erni.steps.one_shot import listen_in_one_shot
@@ -25,6 +28,8 @@ from erni.steps.pieces import DIARIZATION, ONE_SHOT, load_plan
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
 from erni.steps.waking import find_waiting, join_if_complete, wake_piece
+from erni.voiceprints import Voiceprint
+from erni.voices import Voices
 from vendors.faults import Fault
 from vendors.listening import ScriptedListening
 from vendors.pyannote import API_KEY, PyannoteVendor
@@ -74,11 +79,13 @@ def remote(services: Services, pyannote: PyannoteVendor, replicate: ReplicateVen
             ),
             usd_per_second=0.001,
         )
+        maker = PyannoteVoiceprints(diarizer.connection, PYANNOTE)
         limits = replace(services.limits, remote=RemoteLimits(poll_s={"pyannote": POLL_S, "replicate": POLL_S}))
         yield replace(
             services,
             diarizers={**services.diarizers, PYANNOTE: diarizer},
             one_shots={REPLICATE: one_shot},
+            voiceprint_makers={"pyannote": maker},
             limits=limits,
         )
 
@@ -231,6 +238,9 @@ def test_a_vendor_that_will_call_is_looked_at_less_often_and_told_where(
     assert waiting.value.retry_after_s == 77.0
     asked = pyannote.jobs.all()[0].asked["webhook"]
     assert asked == f"https://erni.example/v1/hooks/pyannote?job={job.job_id}&piece=diarize.0"
+    pyannote.webhooks.is_losing = True
+    wait_for_vendor(pyannote)
+    assert diarize_job(remote, job.job_id) == "ok"
     polled = begin(remote, submit, completion="poll", cache="bypass")
     with pytest.raises(WorkPostponed) as waiting:
         diarize_job(remote, polled.job_id)
@@ -348,3 +358,53 @@ def test_without_another_engine_the_one_shots_failure_is_the_jobs(
     assert failed.status is JobStatus.FAILED
     assert failed.failure is not None
     assert failed.failure.code == "nothing_transcribed"
+
+
+def enrol(services: Services, number: int, voice: Voices) -> str:
+    """A known voice as pyannote.ai's stand-in would have made it."""
+    voiceprint_id = f"{number:032x}"
+    voiceprints = services.voiceprints
+    voiceprints.add(Voiceprint(voiceprint_id, "acme", f"voice {number}", "yes", "ready", services.clock()))
+    voiceprints.put_print(voiceprint_id, PYANNOTE, base64.b64encode(dump_speaker_voices(sole_voice(voice))))
+    return voiceprint_id
+
+
+def test_more_known_voices_than_one_call_takes_are_looked_for_in_several(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor, queue: object
+) -> None:
+    """The voice that is heard is the last of sixty: in the second group."""
+    rows = np.roll(np.eye(1, 64, dtype=np.float32), 1, axis=1).repeat(9, axis=0)
+    windows = np.stack([np.arange(9.0), np.arange(9.0) + 1], axis=1)
+    stranger = Voices("scripted", "script", windows, rows)
+    heard = Voices("scripted", "script", windows, np.roll(rows, -1, axis=1))
+    voices = [enrol(remote, number, stranger) for number in range(59)] + [enrol(remote, 59, heard)]
+    job = begin(remote, submit, method="voiceprint", voiceprints=tuple(voices))
+    second = Piece(StepKind.DIARIZE, 1)
+    assert queue.sent[-1][2].whole == (DIARIZATION, second)  # type: ignore[attr-defined]  # NotingQueue
+    for group in (0, 1):
+        with pytest.raises(WorkPostponed):
+            diarize_job(remote, job.job_id, group)
+    wait_for_vendor(pyannote)
+    assert [diarize_job(remote, job.job_id, group) for group in (0, 1)] == ["ok", "ok"]
+    assert sorted(len(asked.asked["voiceprints"]) for asked in pyannote.jobs.all()) == [10, 50]
+    assert finish(remote, job).status is JobStatus.SUCCEEDED
+    transcript = codec.load_transcript(remote.blobs.get_bytes(blob_paths.transcript(job.job_id)))
+    assert sorted(name.name or "" for name in transcript.names) == ["", "voice 59"]
+
+
+def test_voices_that_could_not_be_looked_for_are_said(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    windows = np.array([[0.0, 1.0]])
+    voice = Voices("scripted", "script", windows, np.eye(1, 64, dtype=np.float32))
+    voices = tuple(enrol(remote, number, voice) for number in range(51))
+    job = begin(remote, submit, method="voiceprint", voiceprints=voices)
+    diarize(remote, job, pyannote)
+    pyannote.jobs.order_end("failed", "Could not load audio")
+    with pytest.raises(WorkPostponed):
+        diarize_job(remote, job.job_id, 1)
+    wait_for_vendor(pyannote)
+    assert diarize_job(remote, job.job_id, 1) == "gap"
+    done = finish(remote, job)
+    assert done.status is JobStatus.SUCCEEDED
+    assert [warning.code for warning in done.warnings] == ["voices_not_compared"]
