@@ -232,13 +232,13 @@ def test_a_vendor_that_will_call_is_looked_at_less_often_and_told_where(
         signing=frozenset({"pyannote"}),
     )
     remote = replace(remote, limits=replace(remote.limits, remote=called))
+    pyannote.webhooks.is_losing = True
     job = begin(remote, submit)
     with pytest.raises(WorkPostponed) as waiting:
         diarize_job(remote, job.job_id)
     assert waiting.value.retry_after_s == 77.0
     asked = pyannote.jobs.all()[0].asked["webhook"]
     assert asked == f"https://erni.example/v1/hooks/pyannote?job={job.job_id}&piece=diarize.0"
-    pyannote.webhooks.is_losing = True
     wait_for_vendor(pyannote)
     assert diarize_job(remote, job.job_id) == "ok"
     polled = begin(remote, submit, completion="poll", cache="bypass")
