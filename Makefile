@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/.tested
 TRACKED := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
 EXTRAS := local,eval,postgres,s3,dev
-# By file, because tests of one file share what they started.
-TESTS := -n 2 --dist loadfile
+# Two files at once, but for those that watch workers by the second.
+define TESTS
+$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/tasks
+$(BIN)/python -m pytest tests/tasks
+endef
 
 .PHONY: help demo up vendors test check lint eval meeteval bench chaos format constraints clean
 .DEFAULT_GOAL := help
@@ -32,7 +35,7 @@ vendors: $(BIN)/.installed ## stand in for OpenAI, pyannote.ai and Replicate her
 	@$(BIN)/python -m vendors
 
 test: $(BIN)/.installed ## run all tests
-	@$(BIN)/python -m pytest $(TESTS)
+	$(TESTS)
 	@touch $(TESTED)
 
 check: lint $(TESTED) ## lint, types, floors, and all tests unless they passed on these very files
@@ -44,7 +47,7 @@ lint: $(BIN)/.installed
 	@$(BIN)/lint-imports
 
 $(TESTED): $(BIN)/.installed $(TRACKED)
-	@$(BIN)/python -m pytest $(TESTS)
+	$(TESTS)
 	@touch $@
 
 eval: $(BIN)/.installed ## measure quality beside references (DATA=folder JSON=file PLOTS=folder); see docs/evaluation.md
