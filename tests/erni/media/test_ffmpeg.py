@@ -269,7 +269,7 @@ def test_an_encrypted_file_asks_for_an_unprotected_one(
     make_media: MakeMedia, decode: Callable[[Path], Decoding]
 ) -> None:
     """Without a random start of the cipher, because of some files a part of the noise can be decoded by chance."""
-    key = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "0123456789abcdef" * 2, "-fflags", "+bitexact")
+    key = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "a1b2c3d4e5f60718" * 2, "-fflags", "+bitexact")
     path = make_media("film.m4a", *key, "-encryption_kid", "0" * 32, sound="anoisesrc=d=30:seed=1")
     with pytest.raises(UnreadableMedia, match="copy-protected"):
         decode(path)
