@@ -120,7 +120,7 @@ def give_up_hung_engine(services: Services, job_id: str, piece: Piece, reason: s
     step = services.jobs.find_step(job_id, piece)
     if job is None or step is None or step.is_over:
         return False
-    engines = job.options.engines if piece.kind is StepKind.TRANSCRIBE else ()
+    engines = {StepKind.TRANSCRIBE: job.options.engines, StepKind.DIARIZE: job.options.diarizers}.get(piece.kind, ())
     return give_up_engine(services, step, reason, engines)
 
 
