@@ -79,25 +79,26 @@ def build_services(settings: Settings) -> Services:
         diarizers=build_diarizers(settings),
         one_shots=build_one_shots(settings),
         voiceprint_makers=build_voiceprint_makers(settings),
-        gates=RedisEngineGates(
-            client,
-            failures=settings.breaker.failures,
-            rest_s=settings.breaker.rest_s,
-            quota_rest_s=settings.breaker.quota_rest_s,
-        ),
+        gates=_build_gates(settings, client),
         probes=RedisProbes(client, lives_s=PROBES_LIVE * settings.beat.probe_every_s),
         engine_hours=SqlEngineHours(database),
         ledger=SqlLedger(database),
         voiceprints=SqlVoiceprintStore(database, build_cipher(settings), utc_now),
-        decoder=Decoder(
-            find_ffmpeg(settings.media.ffmpeg),
-            timeout_s=settings.media.timeout_s,
-            max_duration_s=settings.media.max_duration_s,
-        ),
+        decoder=_build_decoder(settings),
         limits=_limits(settings),
         temporary_dir=settings.temporary_dir,
         aligner=build_aligner(settings, transcribers),
     )
+
+
+def _build_gates(settings: Settings, client: redis.Redis) -> RedisEngineGates:
+    breaker = settings.breaker
+    return RedisEngineGates(client, failures=breaker.failures, rest_s=breaker.rest_s, quota_rest_s=breaker.quota_rest_s)
+
+
+def _build_decoder(settings: Settings) -> Decoder:
+    media = settings.media
+    return Decoder(find_ffmpeg(media.ffmpeg), timeout_s=media.timeout_s, max_duration_s=media.max_duration_s)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -128,34 +128,21 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
     method = _choose("method", values, METHODS, "standard")
     engine = _choose_engine(values, method, offers)
     diarizer = _choose("diarizer", values, (*offers.diarizers, NO_DIARIZER), offers.default_diarizer or NO_DIARIZER)
-    speaker_counts: dict[str, int] = {
-        name: _parse_speaker_count(name, values[name])
-        for name in ("num_speakers", "min_speakers", "max_speakers")
-        if name in values
-    }
-    _check_speaker_counts(speaker_counts, offers.diarizers.get(diarizer))
-    fallback = _parse_list("fallback", values, engine, offers.transcribers) if "fallback" in values else ()
-    chosen = [
-        offers.one_shots.get(engine) or offers.transcribers[engine],
-        *(offers.transcribers[name] for name in fallback),
-    ]
-    language = _parse_language(values.get("language", ANY_LANGUAGE), offers, chosen)
-    prompt = _parse_prompt(values.get("prompt"), chosen)
-    keywords = _parse_keywords(values.get("keywords"), chosen)
-    wanted = _Wanted(language, prompt, bool(keywords))
+    counts = _parse_speaker_counts(values, offers.diarizers.get(diarizer))
+    wanted, fallback = _parse_wishes(values, engine, offers)
     return JobOptions(
         method=method,
         engine=engine,
         diarizer=None if diarizer == NO_DIARIZER else diarizer,
         join=_choose("join", values, JOIN_STRATEGIES, "boundary"),
-        language=language,
-        prompt=prompt,
-        num_speakers=speaker_counts.get("num_speakers"),
-        min_speakers=speaker_counts.get("min_speakers"),
-        max_speakers=speaker_counts.get("max_speakers"),
-        fallback=fallback if "fallback" in values else _default_fallback(offers, engine, wanted),
+        language=wanted.language,
+        prompt=wanted.prompt,
+        keywords=wanted.keywords,
+        num_speakers=counts.get("num_speakers"),
+        min_speakers=counts.get("min_speakers"),
+        max_speakers=counts.get("max_speakers"),
+        fallback=fallback,
         diarizer_fallback=_parse_diarizer_fallback(values, diarizer, offers),
-        keywords=keywords,
         completion=_parse_completion(values, offers),
         max_usd=_parse_dollars(values.get("max_usd")),
         voiceprints=_parse_voiceprints(values.get("voiceprints"), method, diarizer),
@@ -232,14 +219,27 @@ class _Wanted:
 
     language: str | None
     prompt: str | None
-    has_keywords: bool
+    keywords: tuple[str, ...]
 
     def suits(self, model: TranscriberCapabilities) -> bool:
         return (
             _knows_language(self.language, model)
             and (self.prompt is None or model.has_prompt)
-            and (not self.has_keywords or model.has_keywords)
+            and (not self.keywords or model.has_keywords)
         )
+
+
+def _parse_wishes(values: Mapping[str, str], engine: str, offers: Offers) -> tuple[_Wanted, tuple[str, ...]]:
+    """What the engines must be able to do, and those that take over; each that the caller names must be able to."""
+    fallback = _parse_list("fallback", values, engine, offers.transcribers) if "fallback" in values else None
+    known = {**offers.transcribers, **offers.one_shots}
+    chosen = [known[name] for name in (engine, *(fallback or ()))]
+    wanted = _Wanted(
+        _parse_language(values.get("language", ANY_LANGUAGE), offers, chosen),
+        _parse_prompt(values.get("prompt"), chosen),
+        _parse_keywords(values.get("keywords"), chosen),
+    )
+    return wanted, _default_fallback(offers, engine, wanted) if fallback is None else fallback
 
 
 def _default_fallback(offers: Offers, engine: str, wanted: _Wanted) -> tuple[str, ...]:
@@ -371,7 +371,9 @@ def _parse_speaker_count(name: str, text: str) -> int:
     return int(text)
 
 
-def _check_speaker_counts(counts: Mapping[str, int], diarizer: DiarizerCapabilities | None) -> None:
+def _parse_speaker_counts(values: Mapping[str, str], diarizer: DiarizerCapabilities | None) -> dict[str, int]:
+    names = ("num_speakers", "min_speakers", "max_speakers")
+    counts = {name: _parse_speaker_count(name, values[name]) for name in names if name in values}
     least, most = counts.get("min_speakers", 1), counts.get("max_speakers")
     exact = counts.get("num_speakers")
     if most is not None and least > most:
@@ -380,6 +382,7 @@ def _check_speaker_counts(counts: Mapping[str, int], diarizer: DiarizerCapabilit
         raise InvalidOption("num_speakers lies outside min_speakers and max_speakers.", field="num_speakers")
     for name, count in counts.items():
         _check_diarizer_counts(name, count, diarizer)
+    return counts
 
 
 def _check_diarizer_counts(name: str, count: int, diarizer: DiarizerCapabilities | None) -> None:

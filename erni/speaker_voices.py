@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from erni.errors import DocumentDamaged
-from erni.voices import Voices
+from erni.voices import Voices, check_version
 
 Vector = npt.NDArray[np.float32]
 
@@ -81,12 +81,7 @@ def load_speaker_voices(content: bytes) -> SpeakerVoices:
     """Raises DocumentDamaged: these are no stored voices of speakers, or a newer Erni wrote them."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            version = int(archive["version"])
-            if version > _SCHEMA_VERSION:
-                raise DocumentDamaged(
-                    f"The stored voices have schema version {version}; this Erni reads up to {_SCHEMA_VERSION}. "
-                    "Upgrade every host to the Erni that wrote them."
-                )
+            check_version(archive, _SCHEMA_VERSION)
             engine, model = (str(name) for name in archive["engine"])
             means = archive["means"].astype(np.float32)
             heard = zip(archive["speakers"], means, archive["windows"], strict=True)

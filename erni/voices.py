@@ -10,7 +10,7 @@ import io
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -118,12 +118,7 @@ def load_voices(content: bytes) -> Voices:
     """Raises DocumentDamaged: these are no stored voices, or a newer Erni wrote them."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            version = int(archive["version"])
-            if version > _SCHEMA_VERSION:
-                raise DocumentDamaged(
-                    f"The stored voices have schema version {version}; this Erni reads up to {_SCHEMA_VERSION}. "
-                    "Upgrade every host to the Erni that wrote them."
-                )
+            check_version(archive, _SCHEMA_VERSION)
             engine, model = (str(name) for name in archive["engine"])
             return Voices(
                 engine,
@@ -134,3 +129,13 @@ def load_voices(content: bytes) -> Voices:
             )
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DocumentDamaged("The stored voices are damaged.") from error
+
+
+def check_version(archive: Mapping[str, npt.NDArray[Any]], newest: int) -> None:
+    """Raises DocumentDamaged: a newer Erni than this one, which reads versions up to ``newest``, wrote the voices."""
+    version = int(archive["version"])
+    if version > newest:
+        raise DocumentDamaged(
+            f"The stored voices have schema version {version}; this Erni reads up to {newest}. "
+            "Upgrade every host to the Erni that wrote them."
+        )

@@ -63,20 +63,8 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Ac
     upload = submission.upload
     if upload.size_bytes == 0:
         raise EmptyUpload("The uploaded file is empty (0 bytes). Check the file and send it again.", field="file")
-    options = find_wanted_voices(services, submission.options, caller.tenant)
-    check_budget(services, caller, options)
-    wanted = Job(
-        job_id=uuid.uuid4().hex,
-        tenant=caller.tenant,
-        status=JobStatus.QUEUED,
-        options=options,
-        created_at=services.clock(),
-        source_digest=upload.digest,
-        source_bytes=upload.size_bytes,
-        filename=upload.filename,
-        idempotency_key=submission.idempotency_key,
-        key_id=caller.key_id,
-    )
+    wanted = _make_job(services, submission, caller)
+    check_budget(services, caller, wanted.options)
     services.blobs.put_file(blob_paths.source(wanted.job_id), upload.path)
     try:
         job = services.jobs.add(wanted)
@@ -89,6 +77,22 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Ac
         return Acceptance(job, is_new=False)
     log.info("job_accepted", job_id=job.job_id, size_bytes=upload.size_bytes)
     return Acceptance(job, is_new=True)
+
+
+def _make_job(services: Services, submission: Submission, caller: ApiKey) -> Job:
+    """The job as it is to be recorded. Raises InvalidOption: a voice asked for is not known."""
+    return Job(
+        job_id=uuid.uuid4().hex,
+        tenant=caller.tenant,
+        status=JobStatus.QUEUED,
+        options=find_wanted_voices(services, submission.options, caller.tenant),
+        created_at=services.clock(),
+        source_digest=submission.upload.digest,
+        source_bytes=submission.upload.size_bytes,
+        filename=submission.upload.filename,
+        idempotency_key=submission.idempotency_key,
+        key_id=caller.key_id,
+    )
 
 
 def _discard_source(services: Services, job_id: str) -> None:
