@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from erni.engines.whisper_alignment import WhisperAligner
-
 from config.settings import Settings
 from erni.catalogue import Catalogue, load_catalogue
 from erni.engine_ports import Aligner, Diarizer, OneShotEngine, Transcriber, VoiceprintMaker
@@ -23,6 +21,7 @@ from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServi
 from erni.engines.senko import SenkoDiarizer
 from erni.engines.uploads import Uploads
 from erni.engines.whisper import WhisperTranscriber
+from erni.engines.whisper_alignment import WhisperAligner
 from erni.errors import ConfigError
 from erni.signatures import Delivery, verify_pyannote, verify_replicate
 
