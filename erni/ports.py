@@ -27,6 +27,9 @@ class JobStore(Protocol):
     def get(self, job_id: str, *, tenant: str | None = None) -> Job:
         """Raises JobNotFound, also when the job belongs to another tenant."""
 
+    def find_by_idempotency_key(self, tenant: str, key: str) -> Job | None:
+        """The tenant's job that was submitted with this key."""
+
     def list_jobs(
         self, tenant: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
     ) -> Sequence[Job]:

@@ -34,7 +34,7 @@ from erni.jobs import Job, JobStatus
 from erni.model import Transcript
 from erni.options import parse_options
 from erni.progress import Progress, describe_progress
-from erni.steps.accepting import Submission, accept_job, start_job
+from erni.steps.accepting import Submission, accept_job, find_earlier_job, start_job
 from erni.steps.ending import cancel_job, delete_job
 from erni.steps.restarting import retry_job
 
@@ -55,12 +55,15 @@ def submit_job() -> tuple[Response, int, dict[str, str]]:
     The job is queued right after the answer has been sent: from its record on it cannot be lost, so the caller
     need not wait for the broker.
     """
-    runtime = current_runtime()
+    runtime, caller = current_runtime(), current_caller()
     idempotency_key = _idempotency_key()
     with receive_upload(request, runtime.services.temporary_dir, runtime.max_upload_bytes) as received:
-        options = parse_options(received.fields, runtime.offers.on(runtime.services.clock().date()))
+        earlier = find_earlier_job(runtime.services, idempotency_key, caller)
+        # What is sent again is read as on the day it was accepted: an engine's end since then changes nothing in it.
+        accepted_at = earlier.created_at if earlier is not None else runtime.services.clock()
+        options = parse_options(received.fields, runtime.offers.on(accepted_at.date()))
         submission = Submission(received.upload, options, idempotency_key)
-        accepted = accept_job(runtime.services, submission, current_caller())
+        accepted = accept_job(runtime.services, submission, caller)
     response = jsonify(_describe(accepted.job))
     if accepted.is_new:
         response.call_on_close(partial(start_job, runtime.services, accepted.job.job_id))

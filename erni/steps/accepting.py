@@ -13,6 +13,7 @@ from erni import blob_paths
 from erni.errors import EmptyUpload, InvalidOption, QueueUnavailable, StorageError
 from erni.jobs import Job, JobOptions, JobStatus
 from erni.keys import ApiKey
+from erni.options import ALL_VOICEPRINTS
 from erni.services import Services
 from erni.steps.known_voices import find_wanted_voices
 from erni.steps.paying import check_budget
@@ -48,10 +49,11 @@ class Acceptance:
 
 
 def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Acceptance:
-    """Store the upload and record the job. Consumes the file at ``upload.path``.
+    """Store the upload and record the job. Consumes the file at ``upload.path`` unless it was sent before.
 
     Once the record is written the job is accepted: should ``start_job`` never be called, the sweeper starts it.
-    A submission with an idempotency key this tenant used before returns that job and stores nothing.
+    A submission with an idempotency key this tenant used before returns that job and stores nothing, whatever has
+    become of the money, voices and engines it was accepted with.
 
     Raises:
         EmptyUpload: the upload has no bytes.
@@ -63,6 +65,9 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Ac
     upload = submission.upload
     if upload.size_bytes == 0:
         raise EmptyUpload("The uploaded file is empty (0 bytes). Check the file and send it again.", field="file")
+    earlier = find_earlier_job(services, submission.idempotency_key, caller)
+    if earlier is not None:
+        return _replay(earlier, submission)
     wanted = _make_job(services, submission, caller)
     check_budget(services, caller, wanted.options)
     services.blobs.put_file(blob_paths.source(wanted.job_id), upload.path)
@@ -72,11 +77,16 @@ def accept_job(services: Services, submission: Submission, caller: ApiKey) -> Ac
         _discard_source(services, wanted.job_id)
         raise
     if job.job_id != wanted.job_id:
+        # The same submission, sent twice at once.
         services.blobs.delete_tree(blob_paths.job_root(wanted.job_id))
-        _check_replay(job, wanted)
-        return Acceptance(job, is_new=False)
+        return _replay(job, submission)
     log.info("job_accepted", job_id=job.job_id, size_bytes=upload.size_bytes)
     return Acceptance(job, is_new=True)
+
+
+def find_earlier_job(services: Services, idempotency_key: str | None, caller: ApiKey) -> Job | None:
+    """The job that the caller's tenant submitted with this key before."""
+    return services.jobs.find_by_idempotency_key(caller.tenant, idempotency_key) if idempotency_key else None
 
 
 def _make_job(services: Services, submission: Submission, caller: ApiKey) -> Job:
@@ -113,11 +123,15 @@ def start_job(services: Services, job_id: str) -> None:
         log.warning("job_not_queued_yet", job_id=job_id)
 
 
-def _check_replay(recorded: Job, wanted: Job) -> None:
-    # Which voices there were when all were asked for is not what the caller said.
-    asked = replace(wanted.options, voiceprints=recorded.options.voiceprints)
-    if recorded.source_digest != wanted.source_digest or recorded.options != asked:
+def _replay(recorded: Job, submission: Submission) -> Acceptance:
+    """Raises InvalidOption: it is not what the recorded job was submitted with."""
+    asked = submission.options
+    if asked.voiceprints == (ALL_VOICEPRINTS,):
+        # Which voices there were then is recorded, not that all were asked for.
+        asked = replace(asked, voiceprints=recorded.options.voiceprints)
+    if recorded.source_digest != submission.upload.digest or recorded.options != asked:
         raise InvalidOption(
             "This idempotency key was used before for another file or other options. Use a new key.",
             field="Idempotency-Key",
         )
+    return Acceptance(recorded, is_new=False)

@@ -74,6 +74,12 @@ class SqlJobStore:
             raise JobNotFound("There is no job with this id.")
         return parse_job(row)
 
+    def find_by_idempotency_key(self, tenant: str, key: str) -> Job | None:
+        query = select(JOBS).where(JOBS.c.tenant == tenant, JOBS.c.idempotency_key == key)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().first()
+        return parse_job(row) if row is not None else None
+
     def list_jobs(
         self, tenant: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
     ) -> Sequence[Job]:

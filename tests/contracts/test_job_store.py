@@ -143,6 +143,14 @@ def test_tenants_do_not_share_idempotency_keys(jobs: JobStore) -> None:
     assert first.job_id != second.job_id
 
 
+def test_a_job_is_found_by_its_idempotency_key_and_tenant(jobs: JobStore) -> None:
+    first = jobs.add(make_job("acme", idempotency_key="upload-1"))
+    jobs.add(make_job("acme"))
+    assert jobs.find_by_idempotency_key("acme", "upload-1") == first
+    assert jobs.find_by_idempotency_key("acme", "upload-2") is None
+    assert jobs.find_by_idempotency_key("rival", "upload-1") is None
+
+
 def test_jobs_without_a_key_are_all_recorded(jobs: JobStore) -> None:
     jobs.add(make_job())
     jobs.add(make_job())

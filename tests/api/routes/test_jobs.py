@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ from flask import Flask
 from api import create_app
 from api.runtime import Runtime
 from erni import blob_paths
+from erni.capabilities import Terms, TranscriberCapabilities
 from erni.errors import JobNotFound
 from erni.jobs import Job, JobFailure, JobStatus, Piece, Savings, Step, StepKind
 from erni.model import Notice, Span
@@ -129,6 +130,44 @@ def test_idempotency_key_for_another_file_or_other_options_is_refused(client: ht
     post(client, key="same")
     assert_problem(post(client, b"other sound", key="same"), 422, "invalid_option", "Idempotency-Key")
     assert_problem(post(client, key="same", join="majority"), 422, "invalid_option", "Idempotency-Key")
+
+
+@pytest.mark.parametrize("named", [{"engine": "vendor/old"}, {}], ids=["named", "by default"])
+def test_submission_sent_again_after_its_engine_ended_is_answered_with_its_job(
+    runtime: Runtime, token: str, named: dict[str, str]
+) -> None:
+    last_day = datetime(2026, 6, 30, 23, tzinfo=UTC)
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "late"}
+    answers = []
+    for now in (last_day, last_day + timedelta(days=1)):
+        caller = create_app(ending_on(runtime, last_day.date() + timedelta(days=1), now)).test_client()
+        answers.append(caller.post("/v1/jobs", data=b"sound", query_string=named, headers=headers))
+    assert [answer.status_code for answer in answers] == [202, 202]
+    first, second = (answer.get_json() for answer in answers)
+    assert (second["id"], second["options"]["engine"]) == (first["id"], "vendor/old")
+
+
+def test_submission_sent_again_is_read_by_the_defaults_of_its_own_day(runtime: Runtime, token: str) -> None:
+    """Accepted with the engine that took over, it is not asked whether it wanted the one before."""
+    after = datetime(2026, 7, 2, tzinfo=UTC)
+    caller = create_app(ending_on(runtime, date(2026, 7, 1), after)).test_client()
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "later"}
+    first, second = (caller.post("/v1/jobs", data=b"sound", headers=headers) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.get_json()["options"]["engine"] == "whisper"
+    assert first.get_json()["id"] == second.get_json()["id"]
+
+
+def ending_on(runtime: Runtime, end: date, now: datetime) -> Runtime:
+    """The API at that moment, with a default engine whose vendor ends it."""
+    old = TranscriberCapabilities("vendor/old", "old", None, terms=Terms(account="vendor", retires_on=end))
+    offers = replace(
+        runtime.offers,
+        transcribers={**runtime.offers.transcribers, "vendor/old": old},
+        default_engine="vendor/old",
+        default_fallback=("whisper",),
+    )
+    return replace(runtime, offers=offers, services=replace(runtime.services, clock=lambda: now))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "tab\there"])
