@@ -83,7 +83,8 @@ def diarize_job(services: Services, job_id: str, group: int = 0) -> PieceStatus:
 def tell_voices_apart(services: Services, job: Job, plan: Plan) -> PieceStatus:
     """Turn the chunks' voices into turns, where the job's diarizer works by chunk and that is not done yet.
 
-    Raises: as ``diarize_job``.
+    Raises: as ``diarize_job``; WorkPostponed also where the job's next diarizer is to do it, as ``wanted_pieces`` then
+    tells.
     """
     diarizer = services.diarizers.get(job.options.diarizer or "")
     if not plan.chunks or plan.is_one_shot or not isinstance(diarizer, ChunkedDiarizer):
@@ -102,7 +103,7 @@ def tell_voices_apart(services: Services, job: Job, plan: Plan) -> PieceStatus:
         return diarization
 
     key = diarize_key(services, job, plan, diarizer)
-    engines = (diarizer.capabilities.engine,)
+    engines = job.options.diarizers
     return do_piece(services, work, key, engines, lambda run: _find_turns(services, work, run, diarizer, ask))
 
 

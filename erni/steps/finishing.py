@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from erni import blob_paths, codec
-from erni.errors import BlobNotFound
+from erni.errors import BlobNotFound, WorkPostponed
 from erni.jobs import Job, JobFailure, JobStatus, Piece, Savings, Step, StepKind
 from erni.joining import JoinInput, join_transcript
 from erni.model import (
@@ -32,6 +32,7 @@ from erni.steps.known_voices import find_names
 from erni.steps.one_shot import cut_after_all
 from erni.steps.pieces import (
     ONE_SHOT,
+    Missing,
     find_missing,
     find_results,
     load_plan,
@@ -76,15 +77,14 @@ def finish_job(services: Services, job_id: str) -> None:
             _conclude(services, job, _load_account(services, job_id))
             return
         plan = load_plan(services, job_id)
-        if _is_work_left(services, job, plan):
+        if _find_work_left(services, job, plan):
             # A body sent twice may come while pieces of the other are at work, a vendor's webhook while there are
             # other pieces. Who ends them sends another.
             log.info("join_came_too_early")
             return
-        if _send_others_after_one_shot(services, job, plan):
+        if _send_others_after_one_shot(services, job, plan) or _send_next_diarizer(services, job, plan):
             return
         services.jobs.advance(job_id, JobStatus.JOINING)
-        tell_voices_apart(services, job, plan)
         _finish(services, job, _load_results(services, job, plan))
 
 
@@ -97,6 +97,20 @@ def _send_others_after_one_shot(services: Services, job: Job, plan: Plan) -> boo
     missing = find_missing(wanted_pieces(services, job, cut), services.jobs.steps(job.job_id), ())
     send_pieces(services, job, cut, missing)
     return True
+
+
+def _send_next_diarizer(services: Services, job: Job, plan: Plan) -> bool:
+    """Tell the voices apart; where that is given up have the job's next diarizer do it, and return whether it must."""
+    try:
+        tell_voices_apart(services, job, plan)
+    except WorkPostponed:
+        missing = _find_work_left(services, job, plan)
+        if not missing:
+            # The same diarizer tries again.
+            raise
+        send_pieces(services, job, plan, missing)
+        return True
+    return False
 
 
 def answer_from_cache(services: Services, job: Job) -> bool:
@@ -148,14 +162,14 @@ def _load_account(services: Services, job_id: str) -> Transcript:
         return replace(codec.read_transcript(opened), segments=())
 
 
-def _is_work_left(services: Services, job: Job, plan: Plan) -> bool:
+def _find_work_left(services: Services, job: Job, plan: Plan) -> Missing:
     """Also mends the records of pieces whose worker left the result but died before it could say so."""
     steps = services.jobs.steps(job.job_id)
     results = find_results(services, job, steps)
     for step in steps:
         if step.piece in results:
             settle(services, step)
-    return bool(find_missing(wanted_pieces(services, job, plan), steps, results))
+    return find_missing(wanted_pieces(services, job, plan), steps, results)
 
 
 def _finish(services: Services, job: Job, results: _Results) -> None:

@@ -44,7 +44,8 @@ class Missing:
 def wanted_pieces(services: Services, job: Job, plan: Plan) -> tuple[Piece, ...]:
     """All pieces that a prepared job's workers do; a recording without speech has none.
 
-    A diarizer that works by chunk wants each chunk's voices, unless they were told apart before.
+    A diarizer that works by chunk wants each chunk's voices, unless they were told apart before. Where it could not
+    tell them apart, the one that took over wants the recording in one piece.
     """
     if not plan.chunks:
         return ()
@@ -56,7 +57,9 @@ def wanted_pieces(services: Services, job: Job, plan: Plan) -> tuple[Piece, ...]
     voices = tuple(Piece(StepKind.EMBED, chunk.index) for chunk in plan.chunks)
     diarizer = services.diarizers.get(job.options.diarizer)
     if isinstance(diarizer, ChunkedDiarizer):
-        return chunks if _are_voices_known(services, job, plan, diarizer) else (*chunks, *voices)
+        taken_over = (DIARIZATION,) if _has_next_diarizer(services, job) else ()
+        heard = () if _are_voices_known(services, job, plan, diarizer) else voices
+        return (*chunks, *taken_over, *heard)
     turns = tuple(Piece(StepKind.DIARIZE, part) for part in range(len(voice_groups(job, diarizer))))
     return (*chunks, *turns, *voices) if names_by_listening(services, job) else (*chunks, *turns)
 
@@ -82,6 +85,12 @@ def voice_listener(services: Services, job: Job) -> ChunkedDiarizer | None:
     """Who hears the voices of the job's chunks: its diarizer, or else the installation's own one."""
     diarizers = [services.diarizers.get(job.options.diarizer or ""), *services.diarizers.values()]
     return next((diarizer for diarizer in diarizers if isinstance(diarizer, ChunkedDiarizer)), None)
+
+
+def _has_next_diarizer(services: Services, job: Job) -> bool:
+    """Whether another diarizer has taken over from the job's first one."""
+    step = services.jobs.find_step(job.job_id, DIARIZATION) if job.options.diarizer_fallback else None
+    return step is not None and step.engine in job.options.diarizer_fallback
 
 
 def _are_voices_known(services: Services, job: Job, plan: Plan, diarizer: ChunkedDiarizer) -> bool:

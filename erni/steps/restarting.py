@@ -9,6 +9,7 @@ from erni.jobs import Job, JobStatus
 from erni.services import Services
 from erni.steps.accepting import start_job
 from erni.steps.finishing import JOIN
+from erni.steps.shortfalls import lacks_voices
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,8 @@ def retry_job(services: Services, job_id: str) -> Job:
     if not job.status.is_over:
         raise JobConflict(f"The job is {job.status}; it can be retried when it is over.")
     undone = [step.piece for step in services.jobs.steps(job_id) if step.status != "ok"]
-    if job.status is JobStatus.SUCCEEDED and not undone:
+    if job.status is JobStatus.SUCCEEDED and not lacks_voices(job.warnings):
+        # What one engine could not do another has done.
         raise JobConflict("The job succeeded and nothing is missing, so there is nothing to retry.")
     # Before the move: dying in between leaves a job that is over and can be retried again.
     services.jobs.forget_steps(job_id, [*undone, JOIN])

@@ -60,11 +60,18 @@ def _engines_tried(step: Step | None) -> tuple[str, ...]:
 
 
 def _unheard_notices(plan: Plan, steps: Steps) -> tuple[Notice, ...]:
-    """One for each chunk whose voices could not be heard: its words have the speakers around it."""
+    """One for each chunk whose voices could not be heard: its words have the speakers around it.
+
+    None where the diarizer that could not hear them gave way to one that heard the whole.
+    """
+    told_apart = steps.get(DIARIZATION)
+    gave_way = {failure.engine for failure in told_apart.failures} if told_apart is not None else set()
     return tuple(
         Notice(VOICES_UNHEARD, f"Who speaks here was guessed from what is around it. {explain(step)}", chunk.own)
         for chunk in plan.chunks
-        if (step := steps.get(Piece(StepKind.EMBED, chunk.index))) is not None and step.status == "failed"
+        if (step := steps.get(Piece(StepKind.EMBED, chunk.index))) is not None
+        and step.status == "failed"
+        and step.engine not in gave_way
     )
 
 

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from erni import blob_paths, codec
+from erni.capabilities import DiarizerCapabilities
 from erni.engine_ports import EmbeddingRequest
 from erni.engines.scripted import ScriptedChunkedDiarizer
-from erni.errors import EngineRejected
+from erni.errors import EngineRejected, JobConflict
 from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Diarization, Transcript
-from erni.ports import Lane
+from erni.ports import FanOut, Lane
 from erni.services import Services
 from erni.steps.diarizing import diarize_job, embed_chunk
 from erni.steps.finishing import finish_job
+from erni.steps.pieces import DIARIZATION
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
 from erni.steps.restarting import retry_job
@@ -217,3 +219,83 @@ def test_a_chunk_listened_to_is_not_listened_to_again(chunked: Services, submit:
     step = chunked.jobs.find_step(job.job_id, Piece(StepKind.EMBED, 0))
     assert step is not None
     assert step.engine == "scripted"
+
+
+@pytest.fixture
+def other() -> Listener:
+    """What the diarizer that takes over hears."""
+    return Listener()
+
+
+@pytest.fixture
+def two(chunked: Services, other: Listener) -> Services:
+    """Two diarizers that work by chunk."""
+    following = ScriptedChunkedDiarizer(other, DiarizerCapabilities("other", "script"))
+    return replace(chunked, diarizers={**chunked.diarizers, "other": following})
+
+
+def fail_all_voices(services: Services, submit: Submit, listener: Listener) -> Job:
+    """A job up to its join, with another diarizer to fall back to, none of whose chunks could be heard."""
+    listener.refused_from_s = 0.0
+    job = submit(diarizer_fallback=("other",))
+    prepare_job(services, job.job_id)
+    work_off(services, job)
+    finish_job(services, job.job_id)
+    return services.jobs.get(job.job_id)
+
+
+def test_where_no_voice_could_be_heard_the_next_diarizer_is_sent_for(
+    two: Services, submit: Submit, listener: Listener, other: Listener, queue: object
+) -> None:
+    job = fail_all_voices(two, submit, listener)
+    assert (job.status, other.heard) == (JobStatus.PROCESSING, [])
+    assert queue.sent[-1] == ("fan_out", job.job_id, FanOut((), (DIARIZATION,)))  # type: ignore[attr-defined]  # NotingQueue
+    assert diarize_job(two, job.job_id) == "ok"
+    finish_job(two, job.job_id)
+    done = two.jobs.get(job.job_id)
+    assert (done.status, done.warnings, len(other.heard)) == (JobStatus.SUCCEEDED, (), 1)
+    assert transcript_of(two, done).speakers == ("speaker_1", "speaker_2")
+
+
+def test_the_join_waits_for_the_diarizer_that_took_over(
+    two: Services, submit: Submit, listener: Listener, queue: object
+) -> None:
+    job = fail_all_voices(two, submit, listener)
+    sent = len(queue.sent)  # type: ignore[attr-defined]  # NotingQueue
+    finish_job(two, job.job_id)
+    assert two.jobs.get(job.job_id).status is JobStatus.PROCESSING
+    assert len(queue.sent) == sent  # type: ignore[attr-defined]  # NotingQueue
+
+
+def test_the_sweeper_sends_for_the_next_diarizer_where_the_join_died_before_it_could(
+    two: Services, submit: Submit, listener: Listener, queue: object, clock: object
+) -> None:
+    job = fail_all_voices(two, submit, listener)
+    queue.sent.clear()  # type: ignore[attr-defined]  # NotingQueue
+    clock.now += timedelta(minutes=2)  # type: ignore[attr-defined]  # Clock
+    assert sweep_jobs(two) == 1
+    assert queue.sent == [("fan_out", job.job_id, FanOut((), (DIARIZATION,)))]  # type: ignore[attr-defined]  # NotingQueue
+
+
+def test_where_the_next_diarizer_fails_as_well_the_transcript_says_what_each_said(
+    two: Services, submit: Submit, listener: Listener, other: Listener
+) -> None:
+    other.refused_from_s = 0.0
+    job = fail_all_voices(two, submit, listener)
+    assert diarize_job(two, job.job_id) == "gap"
+    finish_job(two, job.job_id)
+    done = two.jobs.get(job.job_id)
+    (failed,) = (notice for notice in done.warnings if notice.code == "diarization_failed")
+    assert done.status is JobStatus.SUCCEEDED
+    assert "scripted: The voices of no chunk" in failed.message
+    assert "other: It heard nothing." in failed.message
+
+
+def test_a_job_whose_speakers_another_diarizer_found_lacks_nothing(
+    two: Services, submit: Submit, listener: Listener
+) -> None:
+    job = fail_all_voices(two, submit, listener)
+    diarize_job(two, job.job_id)
+    finish_job(two, job.job_id)
+    with pytest.raises(JobConflict):
+        retry_job(two, job.job_id)
