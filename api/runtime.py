@@ -11,7 +11,7 @@ from flask import Flask, current_app
 from redis import Redis
 
 from erni.catalogue import Catalogue
-from erni.options import Offers
+from erni.offers import Offers
 from erni.services import Services
 from erni.signatures import Delivery
 

@@ -28,7 +28,7 @@ from erni.engines.http_call import is_loopback
 from erni.errors import ConfigError
 from erni.keys import MIN_TOKEN_LENGTH, ApiKey, Role, hash_token, make_token
 from erni.media.ffmpeg import Decoder, find_ffmpeg
-from erni.options import Offers
+from erni.offers import Offers
 from erni.ports import KeyStore
 from erni.services import CacheLife, Limits, NamingLimits, RemoteLimits, Services, SpendingLimits, utc_now
 from erni.stores.blobs import FsspecBlobStore

@@ -8,8 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass
 from typing import Final, TypeVar, cast, get_args
 
 from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
@@ -17,6 +16,7 @@ from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import CacheUse, Completion, GapPolicy, JobOptions, Method
 from erni.metadata import MAX_METADATA_KEY_CHARS, METADATA_FIELD, check_characters, parse_metadata
 from erni.model import JoinStrategy
+from erni.offers import Offers
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 COMPLETIONS: Final[tuple[Completion, ...]] = get_args(Completion)
@@ -70,48 +70,6 @@ _VOICEPRINT_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 _Name = TypeVar("_Name", bound=str)
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """What this installation can do: its engines' capabilities by name, and which are used by default.
-
-    No job may take longer than ``max_deadline_s``. ``default_fallback`` are engines in the order of their use, and so
-    are the diarizers'. ``one_shots`` find words and speakers in one go. ``has_callbacks`` says that vendors can reach
-    this installation.
-    """
-
-    transcribers: Mapping[str, TranscriberCapabilities]
-    diarizers: Mapping[str, DiarizerCapabilities]
-    default_engine: str
-    default_diarizer: str | None
-    max_deadline_s: float
-    default_fallback: tuple[str, ...] = ()
-    default_diarizer_fallback: tuple[str, ...] = ()
-    one_shots: Mapping[str, TranscriberCapabilities] = field(default_factory=dict)
-    has_callbacks: bool = False
-
-    def on(self, today: date) -> Offers:
-        """Without what its vendor has shut down by then; a default engine that is gone gives way to the fallback."""
-        transcribers, diarizers = _alive(self.transcribers, today), _alive(self.diarizers, today)
-        fallback = tuple(name for name in self.default_fallback if name in transcribers)
-        engine = next((name for name in (self.default_engine, *fallback) if name in transcribers), self.default_engine)
-        return replace(
-            self,
-            transcribers=transcribers,
-            diarizers=diarizers,
-            one_shots=_alive(self.one_shots, today),
-            default_engine=engine,
-            default_fallback=fallback,
-            default_diarizer_fallback=tuple(name for name in self.default_diarizer_fallback if name in diarizers),
-        )
-
-
-_Offer = TypeVar("_Offer", TranscriberCapabilities, DiarizerCapabilities)
-
-
-def _alive(engines: Mapping[str, _Offer], today: date) -> dict[str, _Offer]:
-    return {name: it for name, it in engines.items() if it.terms is None or not it.terms.is_retired(today)}
 
 
 def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOptions:
@@ -187,10 +145,16 @@ def _choose_engine(values: Mapping[str, str], method: Method, offers: Offers) ->
     if method != "replicate":
         return _choose("engine", values, tuple(offers.transcribers), offers.default_engine)
     if not offers.one_shots:
+        if offers.ended_one_shots:
+            raise InvalidOption(f"Method replicate is offered no more: {_tell_ends(offers)}.", field="method")
         raise InvalidOption(
             "Method replicate is not set up here; the operator has to set ERNI_REPLICATE__API_TOKEN.", field="method"
         )
     return _choose("engine", values, tuple(offers.one_shots), next(iter(offers.one_shots)))
+
+
+def _tell_ends(offers: Offers) -> str:
+    return ", ".join(f"{engine} was shut down by its vendor on {end}" for engine, end in offers.ended_one_shots.items())
 
 
 def _parse_list(

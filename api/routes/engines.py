@@ -12,7 +12,7 @@ from api.engine_schemas import Listed, describe_availability, describe_engine, l
 from api.periods import format_moment, parse_period
 from api.runtime import current_runtime
 from erni.errors import QueueUnavailable, StorageError
-from erni.options import Offers
+from erni.offers import Offers
 from erni.services import Services
 from erni.steps.probing import LONG_SPAN, EngineHealth, gather_health
 
@@ -27,13 +27,14 @@ def show_engines() -> Response:
     """Those set up here, then those of the catalogue that want a key first."""
     runtime = current_runtime()
     health, today = _health_if_known(runtime.services), runtime.services.clock().date()
+    offers = runtime.offers.on(today)
     return jsonify(
         engines=[
             describe_engine(
                 listed,
                 health.get(listed.capabilities.engine) if listed.is_configured else None,
                 today,
-                is_default=_is_default(listed, runtime.offers),
+                is_default=_is_default(listed, offers),
             )
             for listed in list_engines(runtime.services, runtime.catalogue)
         ]

@@ -9,7 +9,7 @@ from config.bootstrap import build_offers, build_services
 from config.engine_settings import WebhookSettings
 from config.settings import JobSettings, Settings
 from erni.errors import ConfigError
-from erni.options import Offers
+from erni.offers import Offers
 
 
 def offers(directory: Path, **job_settings: object) -> Offers:

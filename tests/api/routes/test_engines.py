@@ -111,6 +111,22 @@ def test_remote_engine_shows_what_it_can_costs_and_when_it_ends(caller: FlaskCli
     }
 
 
+def test_default_is_the_engine_that_has_taken_over_from_one_that_ended(
+    runtime: Runtime, remote_services: Services, token: str
+) -> None:
+    offers = replace(
+        runtime.offers,
+        transcribers={name: engine.capabilities for name, engine in remote_services.transcribers.items()},
+        default_engine="openai/whisper-1",
+        default_fallback=("whisper",),
+    )
+    after_its_end = replace(remote_services, clock=lambda: datetime(2027, 3, 1, tzinfo=UTC))
+    caller = create_app(replace(runtime, services=after_its_end, offers=offers)).test_client()
+    caller.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    engines = listed(caller)
+    assert (engines["openai/whisper-1"]["default"], engines["whisper"]["default"]) == (False, True)
+
+
 def test_local_engine_is_the_default_and_has_no_health(caller: FlaskClient) -> None:
     whisper = listed(caller)["whisper"]
     assert (whisper["local"], whisper["configured"], whisper["default"]) == (True, True, True)
