@@ -42,6 +42,10 @@ MAX_ANSWER_BYTES: Final = 64 * 1024**2
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 """A longer body of a refusal is no explanation."""
 
+ANSWER_LOST: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524})
+"""What a gateway answers that gave up waiting for the server behind it: the call may have been done, and billed, all
+the same. Source: RFC 9110, 15.6.5; Cloudflare's own 524 ("a timeout occurred": connected, no answer in time)."""
+
 MAX_RETRY_AFTER_S: Final = 24 * 3600.0
 CONNECT_TIMEOUT_S: Final = 10.0
 
@@ -110,8 +114,8 @@ class HttpService:
 
         Raises:
             EngineRateLimited: 429, with what ``Retry-After`` asks for.
-            EngineDown: 5xx, or no connection.
-            EngineUnavailable: 408, a connection that was cut, or no whole answer in time.
+            EngineDown: any other 5xx, or no connection.
+            EngineUnavailable: 408, 504 or 524, a connection that was cut, or no whole answer in time.
             EngineNotAuthorised: 401 or 403.
             EngineQuotaExhausted: 402.
             EngineRejected: any other refusal.
@@ -203,6 +207,8 @@ class HttpService:
         if status in _MEANINGS:
             kind, meaning = _MEANINGS[status]
             return kind(f"{said}: {meaning}", retry_after_s=retry_after_s)
+        if status in ANSWER_LOST:
+            return EngineUnavailable(f"{said}: its answer did not come in time.", retry_after_s=retry_after_s)
         if answer.is_server_error:
             return EngineDown(f"{said}: it is out for now.", retry_after_s=retry_after_s)
         if answer.is_client_error:
@@ -235,7 +241,6 @@ _MEANINGS: Final[Mapping[int, tuple[type[EngineError], str]]] = {
     HTTPStatus.UNAUTHORIZED: (EngineNotAuthorised, "it does not accept our key."),
     HTTPStatus.FORBIDDEN: (EngineNotAuthorised, "our key may not do this."),
     HTTPStatus.PAYMENT_REQUIRED: (EngineQuotaExhausted, "our account there has no money left."),
-    HTTPStatus.REQUEST_TIMEOUT: (EngineUnavailable, "it is out for now."),
     HTTPStatus.TOO_MANY_REQUESTS: (EngineRateLimited, "it was asked too often."),
 }
 """What a status says whoever sends it; other ones count by their class."""

@@ -80,8 +80,8 @@ class OpenAIConnection:
         Raises:
             EngineRateLimited: asked too often, with what it says of waiting.
             EngineQuotaExhausted: no credit or quota left.
-            EngineDown: 408, 409 or 5xx, or no connection.
-            EngineUnavailable: a connection that was cut, or no whole answer in time.
+            EngineDown: 409, 425 or any other 5xx, or no connection.
+            EngineUnavailable: 408, 504 or 524, a connection that was cut, or no whole answer in time.
             EngineNotAuthorised: the key is refused.
             EngineRejected: any other refusal.
             EngineAnswerInvalid: the answer is too large, or its encoding is broken.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-from erni.engines.http_call import MAX_RETRY_AFTER_S, parse_retry_after
+from erni.engines.http_call import ANSWER_LOST, MAX_RETRY_AFTER_S, parse_retry_after
 from erni.engines.remote_answers import quote
 from erni.errors import (
     EngineDown,
@@ -22,6 +22,7 @@ from erni.errors import (
     EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
+    EngineUnavailable,
 )
 
 _NO_MONEY: Final = re.compile(r"quota|billing|credit|spend|usage_limit")
@@ -30,7 +31,7 @@ _NO_MONEY: Final = re.compile(r"quota|billing|credit|spend|usage_limit")
 _KEY: Final = re.compile(r"\bsk-\S+")
 _REQUEST_ID: Final = re.compile(r"^[\w-]{1,80}$")
 
-_LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
+_LATER: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
 _NOT_AUTHORISED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -60,8 +61,9 @@ def explain_refusal(refusal: Refusal) -> EngineError:
         )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return EngineRateLimited(f"{said}: it was asked too often.", retry_after_s=retry_after_s)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
-        return EngineDown(f"{said}: it is out for now.{_request_id(refusal)}", retry_after_s=retry_after_s)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER or status in ANSWER_LOST:
+        kind = EngineUnavailable if status in ANSWER_LOST else EngineDown
+        return kind(f"{said}: it is out for now.{_request_id(refusal)}", retry_after_s=retry_after_s)
     if status < HTTPStatus.BAD_REQUEST:
         return EngineRejected(f"{said} where an answer was due. Check its base URL.")
     return EngineRejected(f"{said}: it refuses this call.{_message(refusal.body)}{_request_id(refusal)}")

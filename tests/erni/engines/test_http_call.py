@@ -140,6 +140,8 @@ def test_the_file_is_sent_whole_with_its_headers_and_parameters(audio: Path) -> 
         (503, EngineDown),
         (599, EngineDown),
         (408, EngineUnavailable),
+        (504, EngineUnavailable),
+        (524, EngineUnavailable),
         (429, EngineRateLimited),
         (400, EngineRejected),
         (401, EngineNotAuthorised),

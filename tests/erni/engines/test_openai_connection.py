@@ -61,6 +61,8 @@ def connect(url: str, **changes: Any) -> OpenAIConnection:
         (Fault(status=429, code="insufficient_quota"), EngineQuotaExhausted),
         (Fault(status=500), EngineDown),
         (Fault(status=503, body=b"<html>"), EngineDown),
+        (Fault(status=408), EngineUnavailable),
+        (Fault(status=504, body=b"<html>"), EngineUnavailable),
         (Fault("cut"), EngineUnavailable),
         (Fault("torn"), EngineUnavailable),
         (Fault(status=307, headers={"Location": "http://127.0.0.1:1/"}), EngineRejected),

@@ -16,6 +16,7 @@ from erni.errors import (
     EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
+    EngineUnavailable,
 )
 
 
@@ -45,7 +46,10 @@ def error(message: str = "Sorry.", **fields: Any) -> dict[str, Any]:
         (500, None, EngineDown),
         (503, error(type="service_unavailable_error", code="server_is_overloaded"), EngineDown),
         (529, None, EngineDown),
-        (408, None, EngineDown),
+        (502, None, EngineDown),
+        (408, None, EngineUnavailable),
+        (504, None, EngineUnavailable),
+        (524, None, EngineUnavailable),
         (409, None, EngineDown),
     ],
 )
@@ -70,7 +74,7 @@ def test_no_key_and_no_address_is_repeated(status: int) -> None:
 
 
 def test_the_wait_asked_for_is_passed_on() -> None:
-    for status in (429, 503):
+    for status in (429, 503, 504):
         assert explain_refusal(Refusal("OpenAI", status, None, {"Retry-After": "7"})).retry_after_s == 7
 
 

@@ -117,6 +117,17 @@ def test_an_outage_opens_the_breaker_and_costs_few_calls(
     assert len(vendor.faults.received) <= 4
 
 
+@pytest.mark.parametrize(("status", "is_reserved"), [(500, False), (503, False), (504, True), (408, True)])
+def test_a_call_whose_answer_was_lost_on_the_way_stays_on_the_books(
+    remote: Services, submit: Submit, vendor: OpenAIVendor, status: int, is_reserved: bool
+) -> None:
+    vendor.faults.order(Fault(status=status, path="/v1/audio"))
+    job = begin(remote, submit)
+    with pytest.raises(WorkPostponed):
+        transcribe_chunk(remote, job.job_id, 0)
+    assert (remote.ledger.spent_by_job(job.job_id) > 0) is is_reserved
+
+
 def test_with_no_other_engine_a_chunk_waits_for_one_that_rests(
     remote: Services, submit: Submit, vendor: OpenAIVendor
 ) -> None:

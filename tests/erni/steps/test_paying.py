@@ -11,6 +11,7 @@ from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabiliti
 from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import (
     EngineAnswerInvalid,
+    EngineDown,
     EngineNotAuthorised,
     EngineQuotaExhausted,
     EngineRateLimited,
@@ -100,6 +101,7 @@ def test_charge_says_who_pays_for_what(services: Services) -> None:
 @pytest.mark.parametrize(
     "error_class",
     [
+        EngineDown,
         EngineRateLimited,
         EngineResting,
         EngineRejected,
