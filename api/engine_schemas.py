@@ -83,12 +83,15 @@ def _describe_abilities(capabilities: Capabilities) -> Json:
             "speaker_count": capabilities.has_speaker_count,
             "max_speakers": capabilities.max_speakers,
             "max_voiceprints": capabilities.max_voiceprints,
+            "max_bytes": capabilities.max_bytes,
+            "max_audio_s": capabilities.max_audio_s,
         }
     return {
         "times": capabilities.times,
         "languages": None if capabilities.languages is None else sorted(capabilities.languages),
         "prompt": capabilities.has_prompt,
         "keywords": capabilities.has_keywords,
+        "max_speakers": capabilities.max_speakers,
         "grade": capabilities.grade,
         "upload_format": capabilities.upload_format,
         "max_bytes": capabilities.max_bytes,

@@ -58,7 +58,8 @@ class TranscriberCapabilities:
     ``languages`` holds ISO 639-1 codes, or is ``None`` when the model does any language it is asked for.
     ``upload_format`` is the encoding it is sent audio in (a name ``media.audio`` can write), and ``max_bytes`` how much
     of it. ``fingerprint`` is what besides the model decides its answers (library, version, precision, beam): part of
-    the key of cached results. Without ``terms`` the engine is a model on this machine.
+    the key of cached results. Of an engine that tells speakers apart as well, ``max_speakers`` is how many. Without
+    ``terms`` the engine is a model on this machine.
     """
 
     engine: str
@@ -75,6 +76,7 @@ class TranscriberCapabilities:
     max_bytes: int | None = None
     times: Timing = "word"
     has_keywords: bool = False
+    max_speakers: int | None = None
     terms: Terms | None = None
 
     @property
@@ -91,7 +93,8 @@ class TranscriberCapabilities:
 class DiarizerCapabilities:
     """What a diarizer can do. Fingerprint, price and terms as for a transcriber.
 
-    ``max_voiceprints`` is how many known voices one call of it can be asked for, 0 when it knows none.
+    ``max_voiceprints`` is how many known voices one call of it can be asked for, 0 when it knows none. It takes
+    recordings of ``max_bytes`` and ``max_audio_s`` at most.
     """
 
     engine: str
@@ -103,6 +106,8 @@ class DiarizerCapabilities:
     minimum_billed_s: float = 0.0
     max_voiceprints: int = 0
     usd_per_minute_identify: float = 0.0
+    max_bytes: int | None = None
+    max_audio_s: float | None = None
     terms: Terms | None = None
 
     def price(self, audio_s: float) -> float:

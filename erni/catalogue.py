@@ -94,6 +94,7 @@ class Row(BaseModel):
             max_bytes=self.max_bytes,
             times=self.times,
             has_keywords=self.keywords,
+            max_speakers=self.max_speakers,
             terms=self.terms(account),
         )
 
@@ -106,6 +107,8 @@ class Row(BaseModel):
             minimum_billed_s=self.minimum_billed_s,
             max_voiceprints=self.max_voiceprints,
             usd_per_minute_identify=self.usd_per_minute_identify,
+            max_bytes=self.max_bytes,
+            max_audio_s=self.max_seconds,
             terms=self.terms(account),
         )
 

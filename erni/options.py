@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast, get_args
 
-from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
+from erni.capabilities import TranscriberCapabilities
 from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import CacheUse, Completion, GapPolicy, JobOptions, Method
 from erni.metadata import MAX_METADATA_KEY_CHARS, METADATA_FIELD, check_characters, parse_metadata
 from erni.model import JoinStrategy
 from erni.offers import Offers
+from erni.speaker_counts import check_diarizer, check_one_shot, parse_speaker_counts
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 COMPLETIONS: Final[tuple[Completion, ...]] = get_args(Completion)
@@ -65,7 +66,6 @@ ISO_639_1: Final = frozenset(_ISO_639_1_CODES.split())
 """Two-letter codes of the Library of Congress's ISO 639-1 table."""
 
 _LANGUAGE_TAG: Final = re.compile(r"(?P<language>[a-z]{2,3})(?:[-_][a-z0-9]{2,8})*")
-_SPEAKER_COUNT: Final = re.compile(r"[1-9][0-9]{0,3}")
 _VOICEPRINT_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
@@ -85,9 +85,13 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
     values = {name: _single_value(name, given) for name, given in fields.items()}
     method = _choose("method", values, METHODS, "standard")
     engine = _choose_engine(values, method, offers)
-    diarizer = _choose("diarizer", values, (*offers.diarizers, NO_DIARIZER), offers.default_diarizer or NO_DIARIZER)
-    counts = _parse_speaker_counts(values, offers.diarizers.get(diarizer))
+    diarizer = _choose_diarizer(values, method, offers)
     wanted, fallback = _parse_wishes(values, engine, offers)
+    counts, told = parse_speaker_counts(values), offers.diarizers.get(diarizer)
+    if method == "replicate":
+        check_one_shot(counts, offers.one_shots[engine], told if fallback else None)
+    else:
+        check_diarizer(counts, told)
     return JobOptions(
         method=method,
         engine=engine,
@@ -151,6 +155,15 @@ def _choose_engine(values: Mapping[str, str], method: Method, offers: Offers) ->
             "Method replicate is not set up here; the operator has to set ERNI_REPLICATE__API_TOKEN.", field="method"
         )
     return _choose("engine", values, tuple(offers.one_shots), next(iter(offers.one_shots)))
+
+
+def _choose_diarizer(values: Mapping[str, str], method: Method, offers: Offers) -> str:
+    if method == "replicate" and values.get("diarizer") == NO_DIARIZER:
+        raise InvalidOption(
+            "Method replicate finds the speakers itself. Leave diarizer out, or name the one for its fallback.",
+            field="diarizer",
+        )
+    return _choose("diarizer", values, (*offers.diarizers, NO_DIARIZER), offers.default_diarizer or NO_DIARIZER)
 
 
 def _tell_ends(offers: Offers) -> str:
@@ -327,38 +340,3 @@ def _parse_deadline(text: str | None, max_s: float) -> float | None:
     if not 0 < deadline_s <= max_s:
         raise InvalidOption(f"deadline_s must be a number of seconds above 0, at most {max_s:g}.", field="deadline_s")
     return deadline_s
-
-
-def _parse_speaker_count(name: str, text: str) -> int:
-    if not _SPEAKER_COUNT.fullmatch(text):
-        raise InvalidOption(f"{name} must be a whole number from 1.", field=name)
-    return int(text)
-
-
-def _parse_speaker_counts(values: Mapping[str, str], diarizer: DiarizerCapabilities | None) -> dict[str, int]:
-    names = ("num_speakers", "min_speakers", "max_speakers")
-    counts = {name: _parse_speaker_count(name, values[name]) for name in names if name in values}
-    least, most = counts.get("min_speakers", 1), counts.get("max_speakers")
-    exact = counts.get("num_speakers")
-    if most is not None and least > most:
-        raise InvalidOption("min_speakers is above max_speakers.", field="min_speakers")
-    if exact is not None and (exact < least or (most is not None and exact > most)):
-        raise InvalidOption("num_speakers lies outside min_speakers and max_speakers.", field="num_speakers")
-    for name, count in counts.items():
-        _check_diarizer_counts(name, count, diarizer)
-    return counts
-
-
-def _check_diarizer_counts(name: str, count: int, diarizer: DiarizerCapabilities | None) -> None:
-    if diarizer is None:
-        raise InvalidOption(f"{name} needs a diarizer, but none is chosen; leave one of them out.", field=name)
-    if not diarizer.has_speaker_count:
-        raise InvalidOption(
-            f"Diarizer {diarizer.engine} finds the number of speakers by itself and cannot be told; leave {name} out.",
-            field=name,
-        )
-    if diarizer.max_speakers is not None and count > diarizer.max_speakers:
-        raise InvalidOption(
-            f"Diarizer {diarizer.engine} tells at most {diarizer.max_speakers} speakers apart; lower {name}.",
-            field=name,
-        )

@@ -47,14 +47,17 @@ class PyannoteDiarizer:
         """Upload, and begin a diarization; an identification where there are known voices.
 
         Raises:
+            EngineRejected: the recording is longer, or even as Opus larger, than it takes.
             EngineError: as ``HttpService.post_file``.
+            UnreadableMedia: it is no audio.
             StorageError: the audio cannot be read.
             JobStopped: the checkpoint said so; nothing is paid for then.
             ValueError: more known voices than the model takes in one call, or labels it would refuse.
         """
         _check_voices(request, self.capabilities.max_voiceprints)
         request.checkpoint()
-        media = self.connection.upload(request.audio, request.key, request.checkpoint)
+        _check_length(request.audio, self.capabilities.max_audio_s)
+        media = self.connection.upload(request.audio, request.key, request.checkpoint, self.capabilities.max_bytes)
         path = "/v1/identify" if request.known_voices else "/v1/diarize"
         return self.connection.submit(path, build_body(media, self.capabilities.model, request), callback_url)
 
@@ -142,11 +145,25 @@ def _check_voices(request: DiarizationRequest, max_voiceprints: int) -> None:
         raise ValueError(f"a label must have 1 to {MAX_LABEL_CHARS} characters and not begin with {RESERVED_LABEL!r}")
 
 
-def _check_sample(audio: Path) -> None:
+def _check_length(audio: Path, max_audio_s: float | None) -> None:
+    if max_audio_s is None:
+        return
+    file_size_bytes(audio)  # Says that the file is gone, where it is.
+    duration_s = _duration_s(audio)
+    if duration_s > max_audio_s:
+        raise EngineRejected(f"The recording lasts {duration_s:g} s; {NAME} takes {max_audio_s:g} s at most.")
+
+
+def _duration_s(audio: Path) -> float:
+    """Raises UnreadableMedia."""
     try:
-        duration_s = float(soundfile.info(audio).duration)
+        return float(soundfile.info(audio).duration)
     except soundfile.LibsndfileError as error:
-        raise UnreadableMedia("The sample of the voice is no audio, or it is damaged.") from error
+        raise UnreadableMedia("The recording, or the sample of a voice, is no audio, or it is damaged.") from error
+
+
+def _check_sample(audio: Path) -> None:
+    duration_s = _duration_s(audio)
     if duration_s > MAX_VOICEPRINT_AUDIO_S:
         raise EngineRejected(
             f"{NAME} makes voiceprints of at most {MAX_VOICEPRINT_AUDIO_S:g} s, not {duration_s:.1f} s."

@@ -18,7 +18,6 @@ from erni.errors import EngineAnswerInvalid, EngineRejected
 
 _MEDIA_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
-MAX_UPLOAD_BYTES: Final = 1024**3
 BIG_FORMAT: Final = "ogg"
 """What is too large as FLAC, from some 20 hours on, goes as Opus at a tenth of the size."""
 
@@ -35,24 +34,25 @@ class PyannoteConnection:
     base_url: str = "https://api.pyannote.ai"
     timeout_s: float = 60.0
     uploads: Uploads = field(default_factory=Uploads)
-    max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     def __post_init__(self) -> None:
         # A wrong setting shows at the start and not with the first job.
         self._service()
 
-    def upload(self, audio: Path, key: str, checkpoint: Callable[[], None]) -> str:
-        """Store canonical audio there, FLAC as it is, and return its ``media://`` address.
+    def upload(self, audio: Path, key: str, checkpoint: Callable[[], None], max_bytes: int | None = None) -> str:
+        """Store canonical audio there, FLAC as it is where that is ``max_bytes`` at most, and return its ``media://``
+        address.
 
         The address is made of the key and of what the file really is: a second upload replaces the first. They are
         deleted there within two days.
 
         Raises EngineError, StorageError.
         """
-        audio_format = "flac" if file_size_bytes(audio) <= self.max_upload_bytes else BIG_FORMAT
+        is_big = max_bytes is not None and file_size_bytes(audio) > max_bytes
+        audio_format = BIG_FORMAT if is_big else "flac"
         with self.uploads.encoded(audio, audio_format, checkpoint) as file:
-            if file_size_bytes(file) > self.max_upload_bytes:
-                raise EngineRejected(f"The recording is larger than the {self.max_upload_bytes} bytes {NAME} takes.")
+            if max_bytes is not None and file_size_bytes(file) > max_bytes:
+                raise EngineRejected(f"The recording is larger than the {max_bytes} bytes {NAME} takes.")
             checkpoint()
             media = f"media://erni/{_media_name(key)}.{audio_format}"
             answer = read_object(self._service().post_json("/v1/media/input", {"url": media}), NAME)

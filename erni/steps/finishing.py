@@ -42,7 +42,7 @@ from erni.steps.pieces import (
 )
 from erni.steps.reusing import find_outcome, keep_result, whole_key
 from erni.steps.running import run_step, wanted_job, work_dir
-from erni.steps.shortfalls import find_gaps, lacks_voices, piece_of, speaker_notices
+from erni.steps.shortfalls import find_gaps, has_speakers, lacks_voices, piece_of, speaker_notices
 
 log = structlog.get_logger(__name__)
 
@@ -251,7 +251,7 @@ def _join(
 
 
 def _load_diarization(services: Services, job: Job, plan: Plan) -> Diarization | None:
-    if job.options.diarizer is None or not plan.chunks:
+    if not plan.chunks or not has_speakers(job, plan):
         return None
     try:
         content = services.blobs.get_bytes(blob_paths.turns(job.job_id))

@@ -39,12 +39,17 @@ def explain(step: Step | None) -> str:
 
 def speaker_notices(job: Job, plan: Plan, steps: Steps, diarization: Diarization | None) -> tuple[Notice, ...]:
     """What a reader should know about the speakers."""
-    if job.options.diarizer is None or not plan.chunks:
+    if not plan.chunks or not has_speakers(job, plan):
         return ()
     if diarization is None:
         message = f"Speakers could not be found; the transcript has none. {explain(steps.get(DIARIZATION))}"
         return (Notice(DIARIZATION_FAILED, message),)
     return (*_unheard_notices(plan, steps), *_uncompared_notices(steps), *_count_notices(job, diarization))
+
+
+def has_speakers(job: Job, plan: Plan) -> bool:
+    """Whether speakers are to be found: by a diarizer, or by the engine that finds them with the words."""
+    return plan.is_one_shot or job.options.diarizer is not None
 
 
 def lacks_voices(notices: Sequence[Notice]) -> bool:

@@ -66,6 +66,21 @@ def test_the_strictest_limit_bounds_a_chunk() -> None:
     assert Row.model_validate(row).transcriber("").longest_chunk_s is None
 
 
+def test_the_limits_of_a_row_are_those_of_its_engine(tmp_path: Path) -> None:
+    text = """
+        [[row]]
+        provider = "pyannote"
+        model = "precision-2"
+        max_bytes = 1000
+        max_seconds = 60
+        max_speakers = 7
+    """
+    diarizer = load_catalogue(write(tmp_path, text), 1.0).find("pyannote", "precision-2").diarizer("")
+    assert (diarizer.max_bytes, diarizer.max_audio_s, diarizer.max_speakers) == (1000, 60, 7)
+    one_shot = load_catalogue(None, 1.0).find("replicate", "whisper-diarization").transcriber("")
+    assert one_shot.max_speakers == 50
+
+
 def test_every_format_that_can_be_written_can_be_asked_for() -> None:
     assert MOST_BYTES_PER_S.keys() == AUDIO_FORMATS.keys()
 

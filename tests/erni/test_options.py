@@ -251,6 +251,48 @@ def test_a_one_shot_job_names_its_engine_and_falls_back_to_others() -> None:
         parse_options({"method": ["replicate"], "engine": ["whisper"]}, offers)
 
 
+TEN_AT_MOST = replace(ONE_SHOT, max_speakers=10)
+
+
+def parse_one_shot(offers: Offers = OFFERS, **fields: str) -> JobOptions:
+    offers = replace(offers, one_shots={"replicate/model": TEN_AT_MOST})
+    return parse_options({"method": ["replicate"], **{name: [value] for name, value in fields.items()}}, offers)
+
+
+def test_a_one_shot_job_is_told_the_number_of_speakers_whoever_else_can_be() -> None:
+    assert parse_one_shot(num_speakers="10").num_speakers == 10
+    assert parse_one_shot(num_speakers="3", diarizer="stubborn").num_speakers == 3
+    nobody = replace(OFFERS, diarizers={}, default_diarizer=None)
+    assert parse_one_shot(nobody, num_speakers="3").num_speakers == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"num_speakers": "11"}, "num_speakers", "replicate/model tells at most 10"),
+        ({"num_speakers": "11", "fallback": "whisper"}, "num_speakers", "replicate/model tells at most 10"),
+        ({"max_speakers": "3"}, "max_speakers", "an exact number only"),
+        ({"min_speakers": "3", "fallback": "none"}, "min_speakers", "an exact number only"),
+        ({"max_speakers": "3", "fallback": "whisper", "diarizer": "stubborn"}, "max_speakers", "cannot be told"),
+        ({"num_speakers": "3", "fallback": "whisper", "diarizer": "pair"}, "num_speakers", "pair tells at most 2"),
+        ({"diarizer": "none"}, "diarizer", "finds the speakers itself"),
+    ],
+)
+def test_what_a_one_shot_job_cannot_do_is_refused(fields: dict[str, str], field: str, words: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        parse_one_shot(**fields)
+    assert refused.value.field == field
+    assert words in refused.value.message
+
+
+def test_bounds_are_for_the_engines_that_take_over_from_a_one_shot() -> None:
+    assert parse_one_shot(max_speakers="3", fallback="whisper").max_speakers == 3
+    assert parse_one_shot(replace(OFFERS, default_fallback=("whisper",)), min_speakers="2").min_speakers == 2
+    nobody = replace(OFFERS, diarizers={}, default_diarizer=None)
+    with pytest.raises(InvalidOption, match="an exact number only"):
+        parse_one_shot(nobody, max_speakers="3", fallback="whisper")
+
+
 def test_webhooks_can_be_asked_for_where_vendors_can_call() -> None:
     assert parse_options({"completion": ["webhook"]}, replace(OFFERS, has_callbacks=True)).completion == "webhook"
 

@@ -171,9 +171,8 @@ def test_fault_9_the_media_address_is_made_of_the_work_and_the_real_container(
 ) -> None:
     diarizer.submit(request_for(audio, key="a"), None)
     diarizer.submit(request_for(audio, key="a"), None)
-    small = PyannoteDiarizer(
-        replace(connection, max_upload_bytes=audio.stat().st_size - 1), ROW.diarizer("pyannote:test")
-    )
+    limits = replace(ROW.diarizer("pyannote:test"), max_bytes=audio.stat().st_size - 1)
+    small = PyannoteDiarizer(connection, limits)
     small.submit(request_for(audio, key="b"), None)
     addresses = [job.asked["url"] for job in reversed(vendor.jobs.all())]
     assert addresses == ["media://erni/a.flac", "media://erni/a.flac", "media://erni/b.ogg"]

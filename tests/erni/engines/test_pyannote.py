@@ -262,7 +262,7 @@ def test_audio_is_sent_to_web_addresses_only(
 def test_a_recording_too_large_even_as_opus_is_rejected(
     connection: PyannoteConnection, vendor: PyannoteVendor, audio: Path
 ) -> None:
-    small = PyannoteDiarizer(replace(connection, max_upload_bytes=1000), CAPABILITIES)
+    small = PyannoteDiarizer(connection, replace(CAPABILITIES, max_bytes=1000))
     with pytest.raises(EngineRejected, match="1000 bytes"):
         small.submit(request_for(audio), None)
     assert vendor.faults.received == ()
@@ -271,9 +271,18 @@ def test_a_recording_too_large_even_as_opus_is_rejected(
 def test_a_recording_too_large_as_flac_goes_as_opus(
     connection: PyannoteConnection, vendor: PyannoteVendor, audio: Path
 ) -> None:
-    limited = replace(connection, max_upload_bytes=audio.stat().st_size - 1)
-    PyannoteDiarizer(limited, CAPABILITIES).submit(request_for(audio), None)
+    limited = replace(CAPABILITIES, max_bytes=audio.stat().st_size - 1)
+    PyannoteDiarizer(connection, limited).submit(request_for(audio), None)
     assert vendor.jobs.all()[0].asked["url"] == "media://erni/k1.ogg"
+
+
+def test_a_recording_longer_than_it_takes_is_rejected_before_anything_is_sent(
+    connection: PyannoteConnection, vendor: PyannoteVendor, audio: Path
+) -> None:
+    brief = PyannoteDiarizer(connection, replace(CAPABILITIES, max_audio_s=12.5))
+    with pytest.raises(EngineRejected, match=r"13 s.* 12\.5 s"):
+        brief.submit(request_for(audio), None)
+    assert vendor.faults.received == ()
 
 
 @pytest.mark.parametrize("key", ["", "voice:1/ä", "x" * 300])

@@ -307,6 +307,19 @@ def test_one_shot_gives_words_and_speakers(
     assert [(use.engine, use.given_up) for use in transcript.pieces] == [(REPLICATE, ())]
 
 
+def test_one_shot_gives_speakers_also_where_no_diarizer_is_set_up(
+    remote: Services, submit: Submit, replicate: ReplicateVendor
+) -> None:
+    job = begin_one_shot(remote, submit, diarizer=None)
+    with pytest.raises(WorkPostponed):
+        listen_in_one_shot(remote, job.job_id)
+    wait_for_vendor(replicate)
+    listen_in_one_shot(remote, job.job_id)
+    finish_job(remote, job.job_id)
+    transcript = codec.load_transcript(remote.blobs.get_bytes(blob_paths.transcript(job.job_id)))
+    assert transcript.speakers == ("speaker_1", "speaker_2")
+
+
 def test_an_answer_lost_on_its_way_is_found_again_and_not_paid_twice(
     remote: Services, submit: Submit, replicate: ReplicateVendor
 ) -> None:
