@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from celery import Celery, chord
 from celery.canvas import Signature
+from celery.schedules import crontab
 from celery.signals import before_task_publish
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
@@ -35,6 +36,7 @@ ONE_SHOT_JOB: Final = "erni.one_shot_job"
 WAKE_PIECE: Final = "erni.wake_piece"
 ENROL_VOICEPRINT: Final = "erni.enrol_voiceprint"
 PROBE_PROVIDERS: Final = "erni.probe_providers"
+WARN_OF_RETIREMENTS: Final = "erni.warn_of_retirements"
 FINISH_JOB: Final = "erni.finish_job"
 FAIL_JOB: Final = "erni.fail_job"
 SWEEP_JOBS: Final = "erni.sweep_jobs"
@@ -51,6 +53,7 @@ ROUTES: Final = {
     WAKE_PIECE: DIARIZE,
     ENROL_VOICEPRINT: DIARIZE,
     PROBE_PROVIDERS: DEFAULT,
+    WARN_OF_RETIREMENTS: DEFAULT,
     FINISH_JOB: DEFAULT,
     FAIL_JOB: DEFAULT,
     SWEEP_JOBS: DEFAULT,
@@ -83,6 +86,11 @@ is done, but the join does not hear of it: the sweeper's case."""
 RESTORE_LOCK_S: Final = 5
 """Life of the lock under which workers look for abandoned work. A worker killed inside leaves it behind, and for
 kombu's default of five minutes nobody would look."""
+
+WARNING_HOUR: Final = 6
+"""UTC: when the log is told each day which engines come to their end."""
+
+SECONDS_PER_DAY: Final = 24 * 3600.0
 
 LOST_PROCESS_WAIT_S: Final = 2.0
 """How long a worker waits for the last answer of a process that died, before its work goes back to the queue."""
@@ -170,8 +178,12 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         DELETE_TEMPORARY: settings.beat.temporary_every_s,
         PROBE_PROVIDERS: settings.beat.probe_every_s,
     }
+    entries: dict[str, tuple[float | crontab, float]] = {name: (seconds, seconds) for name, seconds in every.items()}
+    # At a time of day, because a day's interval begins anew with each start of a beat that forgot its last one.
+    entries[WARN_OF_RETIREMENTS] = (crontab(minute="0", hour=str(WARNING_HOUR)), SECONDS_PER_DAY)
     return {
-        name: {"task": name, "schedule": seconds, "options": {"expires": seconds}} for name, seconds in every.items()
+        name: {"task": name, "schedule": schedule, "options": {"expires": expires_s}}
+        for name, (schedule, expires_s) in entries.items()
     }
 
 

@@ -1,8 +1,8 @@
-"""The tasks beat sends: sweeping and cleaning. Each may run on several hosts at once."""
+"""The tasks beat sends: sweeping, cleaning, probing, warning. Each may run on several hosts at once."""
 
 from __future__ import annotations
 
-from config.queue import DELETE_EXPIRED, DELETE_TEMPORARY, PROBE_PROVIDERS, SWEEP_JOBS
+from config.queue import DELETE_EXPIRED, DELETE_TEMPORARY, PROBE_PROVIDERS, SWEEP_JOBS, WARN_OF_RETIREMENTS
 from erni.steps import cleaning, enrolling, probing, sweeping
 from tasks.app import celery_app, current_services
 
@@ -27,3 +27,8 @@ def delete_temporary() -> None:
 @celery_app.task(name=PROBE_PROVIDERS, ignore_result=True)
 def probe_providers() -> None:
     probing.probe_providers(current_services())
+
+
+@celery_app.task(name=WARN_OF_RETIREMENTS, ignore_result=True)
+def warn_of_retirements() -> None:
+    probing.warn_of_retirements(current_services())

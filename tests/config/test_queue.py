@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from config.queue import (
     PREPARE_JOB,
     TRANSCRIBE,
     TRANSCRIBE_CHUNK,
+    WARN_OF_RETIREMENTS,
     CeleryJobQueue,
     make_celery,
 )
@@ -55,6 +57,19 @@ def test_sender_of_a_job_subscribes_to_no_result(celery_app: Celery, redis_clien
     queue.send_fan_out(JOB_ID, FanOut(lanes(3), (Piece(StepKind.DIARIZE),)))
     assert (redis_client.llen(MEDIA), redis_client.llen(TRANSCRIBE), redis_client.llen(DIARIZE)) == (1, 3, 1)
     assert count_subscriptions(redis_client) == before
+
+
+def test_beat_tells_the_log_each_day_which_engines_end_however_often_it_is_restarted(celery_app: Celery) -> None:
+    schedule = celery_app.conf.beat_schedule[WARN_OF_RETIREMENTS]["schedule"]
+    begin = datetime(2026, 12, 1, 0, 30, tzinfo=UTC)
+    told = []
+    for hours in range(72):
+        now = begin + timedelta(hours=hours)
+        schedule.nowfun = lambda now=now: now
+        # A beat that was restarted an hour ago and remembers nothing before.
+        if schedule.is_due(now - timedelta(hours=1)).is_due:
+            told.append(now.date())
+    assert told == [date(2026, 12, day) for day in (1, 2, 3)]
 
 
 def test_long_work_goes_to_its_own_queue(celery_app: Celery, redis_client: Redis) -> None:
