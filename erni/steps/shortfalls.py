@@ -71,12 +71,14 @@ def _unheard_notices(plan: Plan, steps: Steps) -> tuple[Notice, ...]:
     """
     told_apart = steps.get(DIARIZATION)
     gave_way = {failure.engine for failure in told_apart.failures} if told_apart is not None else set()
+    # A piece that hung, or crashed, has no engine on record.
+    made_up_for = {*gave_way, None} if gave_way else set()
     return tuple(
         Notice(VOICES_UNHEARD, f"Who speaks here was guessed from what is around it. {explain(step)}", chunk.own)
         for chunk in plan.chunks
         if (step := steps.get(Piece(StepKind.EMBED, chunk.index))) is not None
         and step.status == "failed"
-        and step.engine not in gave_way
+        and step.engine not in made_up_for
     )
 
 

@@ -27,6 +27,7 @@ from erni.steps.recognising import transcribe_chunk
 from erni.steps.restarting import retry_job
 from erni.steps.shortfalls import VOICES_UNHEARD
 from erni.steps.sweeping import sweep_jobs
+from erni.steps.working import give_up_piece
 from erni.voices import Voices
 
 Submit = Callable[..., Job]
@@ -255,6 +256,21 @@ def test_where_no_voice_could_be_heard_the_next_diarizer_is_sent_for(
     done = two.jobs.get(job.job_id)
     assert (done.status, done.warnings, len(other.heard)) == (JobStatus.SUCCEEDED, (), 1)
     assert transcript_of(two, done).speakers == ("speaker_1", "speaker_2")
+
+
+def test_voices_of_pieces_that_hung_are_not_missed_once_another_diarizer_heard_the_whole(
+    two: Services, submit: Submit
+) -> None:
+    job = submit(diarizer_fallback=("other",))
+    prepare_job(two, job.job_id)
+    for index in range(two.jobs.get(job.job_id).chunks_total or 0):
+        transcribe_chunk(two, job.job_id, index)
+        give_up_piece(two, job.job_id, Piece(StepKind.EMBED, index), "It did not end within its limit.")
+    finish_job(two, job.job_id)
+    assert diarize_job(two, job.job_id) == "ok"
+    finish_job(two, job.job_id)
+    done = two.jobs.get(job.job_id)
+    assert (done.status, done.warnings) == (JobStatus.SUCCEEDED, ())
 
 
 def test_the_join_waits_for_the_diarizer_that_took_over(
