@@ -15,7 +15,7 @@ from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step, StepKind
 from erni.keys import ApiKey
 from erni.model import Bill
 from erni.money import Charge, SpendingCaps, UsageSum
-from erni.voiceprints import Voiceprint, VoiceprintStatus
+from erni.voiceprints import Making, Voiceprint, VoiceprintStatus
 
 
 class JobStore(Protocol):
@@ -191,10 +191,10 @@ class VoiceprintStore(Protocol):
             DocumentDamaged: one cannot be decrypted with any of the keys.
         """
 
-    def put_remote_id(self, voiceprint_id: str, engine: str, remote_id: str | None) -> None:
-        """Record, or with ``None`` forget, the vendor's job that makes an engine's form of the voice."""
+    def put_making(self, voiceprint_id: str, engine: str, making: Making) -> None:
+        """Record how far a vendor is with its form of the voice. A voiceprint that is gone is not an error."""
 
-    def find_remote_id(self, voiceprint_id: str, engine: str) -> str | None: ...
+    def find_making(self, voiceprint_id: str, engine: str) -> Making: ...
 
     def delete(self, voiceprint_id: str, *, tenant: str) -> None:
         """With all its forms. Raises VoiceprintNotFound."""

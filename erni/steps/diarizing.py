@@ -191,7 +191,7 @@ def _submit(
 ) -> str:
     ids = _voices_of(work, diarizer)
     maker = services.voiceprint_makers.get(provider_of(diarizer.capabilities.engine)) if ids else None
-    prints = services.voiceprints.prints(ids, maker.engine, tenant=work.job.tenant) if maker else {}
+    prints = services.voiceprints.prints(ids, maker.capabilities.engine, tenant=work.job.tenant) if maker else {}
     voices = tuple(RemoteVoice(label, content.decode()) for label, content in prints.items())
     with services.blobs.local_copy(blob_paths.canonical_audio(work.job.job_id)) as audio:
         request = replace(_request(services, work, audio, key), known_voices=voices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from erni.errors import DocumentDamaged, VoiceprintNotFound
 from erni.stores.database import insert_into, reading, writing
 from erni.stores.tables import VOICEPRINT_FORMS as FORMS
 from erni.stores.tables import VOICEPRINTS
-from erni.voiceprints import Voiceprint, VoiceprintStatus
+from erni.voiceprints import Making, Voiceprint, VoiceprintStatus
 
 _FORM: Final = (FORMS.c.voiceprint_id, FORMS.c.engine)
 _LISTED_AT_ONCE: Final = 500
@@ -77,13 +78,15 @@ class SqlVoiceprintStore:
                     found[voiceprint_id] = self._decrypt(content)
         return found
 
-    def put_remote_id(self, voiceprint_id: str, engine: str, remote_id: str | None) -> None:
-        self._put_form(voiceprint_id, engine, {"remote_id": remote_id})
+    def put_making(self, voiceprint_id: str, engine: str, making: Making) -> None:
+        self._put_form(voiceprint_id, engine, asdict(making))
 
-    def find_remote_id(self, voiceprint_id: str, engine: str) -> str | None:
-        query = select(FORMS.c.remote_id).where(FORMS.c.voiceprint_id == voiceprint_id, FORMS.c.engine == engine)
+    def find_making(self, voiceprint_id: str, engine: str) -> Making:
+        columns = [FORMS.c[field.name] for field in fields(Making)]
+        query = select(*columns).where(FORMS.c.voiceprint_id == voiceprint_id, FORMS.c.engine == engine)
         with reading(self._engine) as connection:
-            return connection.execute(query).scalar_one_or_none()
+            row = connection.execute(query).mappings().first()
+        return Making(**row) if row is not None else Making()
 
     def delete(self, voiceprint_id: str, *, tenant: str) -> None:
         with writing(self._engine) as connection:
