@@ -15,9 +15,10 @@ from erni.jobs import Job, JobOptions
 from erni.model import Diarization, Plan, SpeakerName, VoiceScore
 from erni.options import ALL_VOICEPRINTS
 from erni.services import Services
-from erni.speaker_voices import dump_speaker_voices, load_speaker_voices
+from erni.speaker_voices import load_speaker_voices
 from erni.steps.awaiting import provider_of
 from erni.steps.diarizing import gather_chunk_voices
+from erni.steps.heard_voices import are_voices_kept, find_speaker_voices, keep_speaker_voices
 from erni.steps.pieces import voice_groups
 
 log = structlog.get_logger(__name__)
@@ -69,12 +70,11 @@ def name_speakers(services: Services, job: Job, engine: str, scores: Sequence[Vo
 
 
 def _keep_speaker_voices(services: Services, job: Job, plan: Plan, diarization: Diarization) -> None:
-    path = blob_paths.speaker_voices(job.job_id)
-    if plan.is_one_shot or services.blobs.exists(path):
+    if plan.is_one_shot or are_voices_kept(services, job.job_id):
         return
     voices = gather_chunk_voices(services, job, plan)
     if voices is not None:
-        services.blobs.put_bytes(path, dump_speaker_voices(speaker_centroids(voices, diarization.turns)))
+        keep_speaker_voices(services, job.job_id, speaker_centroids(voices, diarization.turns))
 
 
 def _further_groups(services: Services, job: Job) -> Iterable[Diarization]:
@@ -87,9 +87,8 @@ def _further_groups(services: Services, job: Job) -> Iterable[Diarization]:
 
 def _score_locally(services: Services, job: Job) -> tuple[tuple[VoiceScore, ...], str]:
     """The scores, and whose ear they are by."""
-    try:
-        voices = load_speaker_voices(services.blobs.get_bytes(blob_paths.speaker_voices(job.job_id)))
-    except BlobNotFound:
+    voices = find_speaker_voices(services, job.job_id)
+    if voices is None:
         return (), ""
     prints = services.voiceprints.prints(job.options.voiceprints, voices.form, tenant=job.tenant)
     known = {voice: load_speaker_voices(content) for voice, content in prints.items()}

@@ -19,8 +19,9 @@ from erni.jobs import Job, JobStatus
 from erni.model import Diarization, Segment, SpeakerName, Transcript, Turn, VoiceScore
 from erni.options import ALL_VOICEPRINTS
 from erni.services import Services
-from erni.speaker_voices import SpeakerVoices, dump_speaker_voices, load_speaker_voices
+from erni.speaker_voices import SpeakerVoices, load_speaker_voices
 from erni.steps.diarizing import gather_chunk_voices
+from erni.steps.heard_voices import find_speaker_voices, keep_speaker_voices
 from erni.steps.known_voices import find_wanted_voices, name_speakers
 from erni.steps.pieces import load_plan
 from erni.steps.running import work_dir
@@ -92,14 +93,14 @@ def _score(
 
 def _load_voices(services: Services, job: Job, diarization: Diarization) -> SpeakerVoices | None:
     """As they were kept when the job ended, else from what its chunks left, which an older Erni kept of some jobs."""
-    path = blob_paths.speaker_voices(job.job_id)
-    with suppress(BlobNotFound):
-        return load_speaker_voices(services.blobs.get_bytes(path))
+    kept = find_speaker_voices(services, job.job_id)
+    if kept is not None:
+        return kept
     with suppress(BlobNotFound):
         gathered = gather_chunk_voices(services, job, load_plan(services, job.job_id))
         if gathered is not None:
             voices = speaker_centroids(gathered, diarization.turns)
-            services.blobs.put_bytes(path, dump_speaker_voices(voices))
+            keep_speaker_voices(services, job.job_id, voices)
             return voices
     return None
 

