@@ -63,20 +63,23 @@ def wanted_pieces(services: Services, job: Job, plan: Plan) -> tuple[Piece, ...]
 
 
 def voice_groups(job: Job, diarizer: Diarizer | None) -> tuple[tuple[str, ...], ...]:
-    """The known voices the job looks for, by id, in groups as large as one call of its diarizer takes; one empty group
-    where it takes none.
+    """The known voices the job looks for, by id, in groups as large as one call of its diarizer takes, without those
+    its vendor does not know; one empty group where it takes none.
     """
     most = diarizer.capabilities.max_voiceprints if diarizer else 0
-    wanted = job.options.voiceprints
+    unknown = set(job.options.unknown_voiceprints)
+    wanted = [voice for voice in job.options.voiceprints if voice not in unknown]
     if not most or not wanted:
         return ((),)
-    return tuple(wanted[first : first + most] for first in range(0, len(wanted), most))
+    return tuple(tuple(wanted[first : first + most]) for first in range(0, len(wanted), most))
 
 
 def names_by_listening(services: Services, job: Job) -> bool:
-    """Whether known voices are looked for by this installation's own voice model, because the diarizer knows none."""
-    diarizer = services.diarizers.get(job.options.diarizer or "")
-    return bool(job.options.voiceprints) and not (diarizer and diarizer.capabilities.max_voiceprints)
+    """Whether known voices are looked for by this installation's own voice model, because the diarizer knows none of
+    them.
+    """
+    groups = voice_groups(job, services.diarizers.get(job.options.diarizer or ""))
+    return bool(job.options.voiceprints) and groups == ((),) and voice_listener(services, job) is not None
 
 
 def voice_listener(services: Services, job: Job) -> ChunkedDiarizer | None:

@@ -155,7 +155,7 @@ def test_known_voices_are_named_in_another_recording_and_the_stranger_is_not(
 ) -> None:
     for speaker, name in (("speaker_1", "Anna"), ("speaker_3", "Carl")):
         enrol_voiceprint(services, enrol(spans_of(speaker)[:3], name).voiceprint_id)
-    names = name_job(services, finished, None)
+    names = name_job(services, finished, None).names
     assert [(found.speaker, found.name) for found in names] == [
         ("speaker_1", "Anna"),
         ("speaker_2", None),
@@ -168,7 +168,7 @@ def test_speaker_of_a_finished_job_is_enrolled_and_found_again(services: Service
     voiceprint = enrol(name="Bert", source=JobSpeaker(finished.job_id, "speaker_2"))
     enrol_voiceprint(services, voiceprint.voiceprint_id)
     assert standing(services, voiceprint).status == "ready"
-    names = name_job(services, finished, [voiceprint.voiceprint_id])
+    names = name_job(services, finished, [voiceprint.voiceprint_id]).names
     assert [found.name for found in names] == [None, "Bert", None]
 
 
