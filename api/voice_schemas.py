@@ -9,6 +9,7 @@ from typing import Any, Final
 from api.periods import format_moment
 from erni import blob_paths
 from erni.errors import InvalidOption
+from erni.metadata import check_characters
 from erni.options import ALL_VOICEPRINTS, MAX_VOICEPRINTS
 from erni.steps.accepting import Upload
 from erni.steps.enrolling import Enrolment, JobSpeaker
@@ -91,11 +92,12 @@ def describe_names(job_id: str, naming: Naming) -> Json:
 
 def _parse_consent(value: object) -> str:
     consent = value.strip() if isinstance(value, str) else ""
-    if not 1 <= len(consent) <= MAX_CONSENT_CHARS or "\0" in consent:
+    if not 1 <= len(consent) <= MAX_CONSENT_CHARS:
         raise InvalidOption(
             f"consent must say, in 1 to {MAX_CONSENT_CHARS} characters, who agreed to this voiceprint and how.",
             field="consent",
         )
+    check_characters("consent", consent)
     return consent
 
 
