@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from flask import Flask
 
 from erni import blob_paths
 from erni.jobs import Job
@@ -14,6 +15,7 @@ from erni.services import Services
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
 FIELDS = {"name": "Anna", "consent": "signed on paper, 2026-03-01"}
+REFERENCE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 NOBODY = "0" * 32
 
 
@@ -117,6 +119,15 @@ def test_text_that_no_record_can_hold_is_refused(
 def test_new_name_that_no_record_can_hold_is_refused(client: httpx.Client, voiceprint_id: str) -> None:
     answer = client.patch(f"/v1/voiceprints/{voiceprint_id}", content=r'{"name": "Anna \ud800"}')
     assert refusal(answer) == (422, "invalid_option", "name")
+
+
+def test_body_that_is_too_large_is_refused(app: Flask, token: str, finished_job: Job) -> None:
+    """By the application itself, because a body that was not read ends its connection."""
+    for path in ("/v1/voiceprints", f"/v1/jobs/{finished_job.job_id}/names"):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = app.test_client().post(path, json={"name": "x" * 70_000}, headers=headers)
+        assert (answer.status_code, answer.get_json()["code"]) == (413, "request_entity_too_large")
+        assert "| 413 | `request_entity_too_large` |" in REFERENCE
 
 
 def test_id_that_is_no_text_is_refused(client: httpx.Client, finished_job: Job, voiceprint_id: str) -> None:
