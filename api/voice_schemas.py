@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from api.periods import format_moment
 from erni import blob_paths
 from erni.errors import InvalidOption
-from erni.model import SpeakerName
+from erni.metadata import check_characters
 from erni.options import ALL_VOICEPRINTS, MAX_VOICEPRINTS
 from erni.steps.accepting import Upload
 from erni.steps.enrolling import Enrolment, JobSpeaker
+from erni.steps.known_voices import Naming
 from erni.voiceprints import Voiceprint
 
 MAX_NAME_CHARS: Final = 100
@@ -71,7 +72,7 @@ def describe_voiceprint(voiceprint: Voiceprint) -> Json:
     }
 
 
-def describe_names(job_id: str, names: Sequence[SpeakerName]) -> Json:
+def describe_names(job_id: str, naming: Naming) -> Json:
     return {
         "job_id": blob_paths.check_job_id(job_id),
         "speakers": [
@@ -82,19 +83,21 @@ def describe_names(job_id: str, names: Sequence[SpeakerName]) -> Json:
                 "score": found.score,
                 "margin": found.margin,
             }
-            for found in names
+            for found in naming.names
         ],
+        "not_compared": list(naming.uncompared),
         "links": {"transcript": f"/v1/jobs/{job_id}/transcript"},
     }
 
 
 def _parse_consent(value: object) -> str:
     consent = value.strip() if isinstance(value, str) else ""
-    if not 1 <= len(consent) <= MAX_CONSENT_CHARS or "\0" in consent:
+    if not 1 <= len(consent) <= MAX_CONSENT_CHARS:
         raise InvalidOption(
             f"consent must say, in 1 to {MAX_CONSENT_CHARS} characters, who agreed to this voiceprint and how.",
             field="consent",
         )
+    check_characters("consent", consent)
     return consent
 
 

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Mapping
 
 import redis
-from cryptography.fernet import MultiFernet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine
@@ -32,7 +31,7 @@ from erni.offers import Offers
 from erni.ports import KeyStore
 from erni.services import CacheLife, Limits, NamingLimits, RemoteLimits, Services, SpendingLimits, utc_now
 from erni.stores.blobs import FsspecBlobStore
-from erni.stores.ciphers import load_cipher
+from erni.stores.ciphers import VoiceCipher, load_cipher
 from erni.stores.database import migrate, open_database
 from erni.stores.redis_cache import RedisStageCache
 from erni.stores.redis_flights import RedisFlights
@@ -63,6 +62,7 @@ def build_services(settings: Settings) -> Services:
     database = open_database(settings.records_url)
     client = build_redis(settings)
     transcribers = build_transcribers(settings)
+    cipher = build_cipher(settings)
     return Services(
         jobs=SqlJobStore(database),
         keys=SqlKeyStore(database),
@@ -83,7 +83,8 @@ def build_services(settings: Settings) -> Services:
         probes=RedisProbes(client, lives_s=PROBES_LIVE * settings.beat.probe_every_s),
         engine_hours=SqlEngineHours(database),
         ledger=SqlLedger(database),
-        voiceprints=SqlVoiceprintStore(database, build_cipher(settings), utc_now),
+        voiceprints=SqlVoiceprintStore(database, cipher, utc_now),
+        cipher=cipher,
         decoder=_build_decoder(settings),
         limits=_limits(settings),
         temporary_dir=settings.temporary_dir,
@@ -147,8 +148,8 @@ def _remote_limits(settings: Settings) -> RemoteLimits:
     )
 
 
-def build_cipher(settings: Settings) -> MultiFernet:
-    """What voiceprints are encrypted with. Raises ConfigError: the key is malformed."""
+def build_cipher(settings: Settings) -> VoiceCipher:
+    """What is kept of voices is encrypted with it. Raises ConfigError: the key is malformed."""
     secret = settings.voices.key
     return load_cipher(secret.get_secret_value() if secret else None, settings.data_dir.absolute() / VOICE_KEY_FILE)
 

@@ -106,7 +106,10 @@ def build_one_shots(settings: Settings) -> Mapping[str, OneShotEngine]:
 def build_voiceprint_makers(settings: Settings) -> Mapping[str, VoiceprintMaker]:
     """By provider."""
     connection = _pyannote(settings)
-    return {PYANNOTE: PyannoteVoiceprints(connection, f"{PYANNOTE}/{VOICEPRINT_MODEL}")} if connection else {}
+    if connection is None:
+        return {}
+    row = build_catalogue(settings).find(PYANNOTE, VOICEPRINT_MODEL)
+    return {PYANNOTE: PyannoteVoiceprints(connection, row.voiceprint_maker(account_of(PYANNOTE, connection.api_key)))}
 
 
 def build_aligner(settings: Settings, transcribers: Mapping[str, Transcriber]) -> Aligner | None:

@@ -73,7 +73,7 @@ def transcript(job_id: str) -> str:
 
 
 def speaker_voices(job_id: str) -> str:
-    """How each speaker sounds, under the diarization's labels."""
+    """How each speaker sounds, under the diarization's labels; encrypted."""
     return f"{job_root(job_id)}/speakers.npz"
 
 

@@ -114,5 +114,24 @@ class DiarizerCapabilities:
         return _price(self.usd_per_minute, self.minimum_billed_s, audio_s)
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceprintCapabilities:
+    """What making a voiceprint costs, and under what terms. ``engine`` is who knows the voice by it afterwards."""
+
+    engine: str
+    model: str
+    usd_per_minute: float = 0.0
+    minimum_billed_s: float = 0.0
+    terms: Terms | None = None
+
+    @property
+    def provider(self) -> str:
+        """The vendor's part of the engine's name."""
+        return self.engine.partition("/")[0]
+
+    def price(self, audio_s: float) -> float:
+        return _price(self.usd_per_minute, self.minimum_billed_s, audio_s)
+
+
 def _price(usd_per_minute: float, minimum_billed_s: float, audio_s: float) -> float:
     return usd_per_minute * max(minimum_billed_s, audio_s) / SECONDS_PER_MINUTE

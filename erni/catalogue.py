@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
-from erni.capabilities import DiarizerCapabilities, Terms, Timing, TranscriberCapabilities
+from erni.capabilities import DiarizerCapabilities, Terms, Timing, TranscriberCapabilities, VoiceprintCapabilities
 from erni.errors import ConfigError
 
 Kind = Literal["transcriber", "diarizer", "one_shot"]
@@ -27,7 +27,11 @@ MINUTES_PER_HOUR: Final = 60.0
 MOST_TOKENS_PER_S: Final = 6.0
 """Very fast speech: four and a half words a second, by OpenAI's rule of thumb of four tokens for three words."""
 
-_PRICES: Final = (("usd_per_minute", "eur_per_hour"), ("usd_per_minute_identify", "eur_per_hour_identify"))
+_PRICES: Final = (
+    ("usd_per_minute", "eur_per_hour"),
+    ("usd_per_minute_identify", "eur_per_hour_identify"),
+    ("usd_per_minute_voiceprint", "eur_per_hour_voiceprint"),
+)
 """Pairs of which a row has one: its own currency and unit."""
 
 
@@ -58,6 +62,7 @@ class Row(BaseModel):
     max_voiceprints: int = Field(0, ge=0)
     usd_per_minute: NonNegativeFloat = 0.0
     usd_per_minute_identify: NonNegativeFloat = 0.0
+    usd_per_minute_voiceprint: NonNegativeFloat = 0.0
     usd_per_second: NonNegativeFloat = 0.0
     usd_per_million_audio_tokens: NonNegativeFloat | None = None
     usd_per_million_text_tokens: NonNegativeFloat | None = None
@@ -109,6 +114,15 @@ class Row(BaseModel):
             usd_per_minute_identify=self.usd_per_minute_identify,
             max_bytes=self.max_bytes,
             max_audio_s=self.max_seconds,
+            terms=self.terms(account),
+        )
+
+    def voiceprint_maker(self, account: str) -> VoiceprintCapabilities:
+        return VoiceprintCapabilities(
+            engine=self.engine,
+            model=self.model,
+            usd_per_minute=self.usd_per_minute_voiceprint,
+            minimum_billed_s=self.minimum_billed_s,
             terms=self.terms(account),
         )
 

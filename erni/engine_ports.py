@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from erni.capabilities import DiarizerCapabilities, Timing, TranscriberCapabilities
+from erni.capabilities import DiarizerCapabilities, Timing, TranscriberCapabilities, VoiceprintCapabilities
 from erni.model import Diarization, OneShotAnswer, Recognition, Span, Word
 from erni.voices import Voices
 
@@ -227,7 +227,7 @@ class VoiceprintMaker(RemoteJobs[str], Protocol):
     """Makes a vendor's own form of a voiceprint from a short recording of one speaker (16 kHz mono FLAC)."""
 
     @property
-    def engine(self) -> str: ...
+    def capabilities(self) -> VoiceprintCapabilities: ...
 
     def submit(self, audio: Path, key: str, callback_url: str | None) -> str:
         """As ``RemoteDiarizer.submit``."""

@@ -11,7 +11,6 @@
     │   └── UnknownFormat          no such transcript format
     ├── AccessError
     │   ├── NotAuthenticated       no key, or an unknown or revoked one
-    │   ├── NotAllowed             the key may not do this
     │   └── SignatureInvalid       a webhook is not signed by whom it claims to be from, or too old
     ├── SpendingCapReached         the call would cost more than the job, or its key this month, may spend
     ├── NotFound
@@ -110,10 +109,6 @@ class AccessError(ErniError):
 
 class NotAuthenticated(AccessError):
     """No API key was sent, or it is unknown or revoked."""
-
-
-class NotAllowed(AccessError):
-    """The API key is known but lacks the right."""
 
 
 class SignatureInvalid(AccessError):

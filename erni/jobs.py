@@ -63,7 +63,8 @@ class JobOptions:
     ``deadline_s`` counts from acceptance; the installation's own deadline holds as well.
 
     ``diarizer_fallback`` are the diarizers that take over, in order. ``completion`` says how the end of a vendor's job
-    is noticed. Paid calls of the job cost at most ``max_usd``. ``voiceprints`` are the voices looked for, by id.
+    is noticed. Paid calls of the job cost at most ``max_usd``. ``voiceprints`` are the voices looked for, by id; of
+    them ``unknown_voiceprints``, found out when the job is accepted, are those a vendor cannot look for.
     """
 
     method: Method = "standard"
@@ -85,6 +86,7 @@ class JobOptions:
     completion: Completion = "auto"
     max_usd: float | None = None
     voiceprints: tuple[str, ...] = ()
+    unknown_voiceprints: tuple[str, ...] = ()
 
     @property
     def engines(self) -> tuple[str, ...]:

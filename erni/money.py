@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from erni.jobs import StepKind
-
 ROUNDING_USD: Final = 1e-9
 """Sums of dollars are off by less: a cap may be spent to the last cent."""
 
@@ -16,7 +14,8 @@ ROUNDING_USD: Final = 1e-9
 class Charge:
     """A paid call about to be made: who pays, for what, and what it should cost.
 
-    ``charge_id`` is the same for every run of one attempt, so that a call is counted once.
+    ``charge_id`` is the same for every run of one attempt, so that a call is counted once. ``kind`` is that of a job's
+    step, or ``voiceprint``, whose id then is the ``job_id``.
     """
 
     charge_id: str
@@ -24,7 +23,7 @@ class Charge:
     tenant: str
     key_id: str | None
     job_id: str
-    kind: StepKind
+    kind: str
     part: int
     engine: str
     model: str

@@ -1,4 +1,4 @@
-"""Every door outward but the engines', on one page. Implementations live in ``stores`` and the entrances."""
+"""Every door outward but those of engines and voices, on one page. Implementations: ``stores`` and the entrances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step, StepKind
 from erni.keys import ApiKey
 from erni.model import Bill
 from erni.money import Charge, SpendingCaps, UsageSum
-from erni.voiceprints import Voiceprint, VoiceprintStatus
 
 
 class JobStore(Protocol):
@@ -156,53 +155,6 @@ class Ledger(Protocol):
 
     def sum_usage(self, tenant: str, since: datetime, until: datetime) -> Sequence[UsageSum]:
         """By key, engine and model; ``until`` is exclusive."""
-
-
-class VoiceprintStore(Protocol):
-    """Known voices by tenant; what makes one recognisable is stored encrypted. Every method may raise StorageError.
-
-    One that has expired is as absent as one that was deleted.
-    """
-
-    def add(self, voiceprint: Voiceprint) -> None: ...
-
-    def get(self, voiceprint_id: str, *, tenant: str | None = None) -> Voiceprint:
-        """Raises VoiceprintNotFound, also when it is another tenant's."""
-
-    def list_voiceprints(self, tenant: str) -> Sequence[Voiceprint]:
-        """By name."""
-
-    def list_pending(self) -> Sequence[Voiceprint]:
-        """Every tenant's that are still to be made, oldest first."""
-
-    def existing(self, voiceprint_ids: Sequence[str]) -> set[str]:
-        """Which of these are recorded, expired ones included."""
-
-    def rename(self, voiceprint_id: str, name: str, *, tenant: str) -> Voiceprint:
-        """Raises VoiceprintNotFound."""
-
-    def set_status(self, voiceprint_id: str, status: VoiceprintStatus, reason: str | None = None) -> None:
-        """A voiceprint that is gone is not an error."""
-
-    def put_print(self, voiceprint_id: str, engine: str, content: bytes) -> None:
-        """Keep an engine's form of the voice, in place of an earlier one. A voiceprint that is gone is not an error."""
-
-    def prints(self, voiceprint_ids: Sequence[str], engine: str, *, tenant: str) -> dict[str, bytes]:
-        """What an engine knows these voices by: of those that are the tenant's and ready, and that it knows.
-
-        Raises:
-            DocumentDamaged: one cannot be decrypted with any of the keys.
-        """
-
-    def put_remote_id(self, voiceprint_id: str, engine: str, remote_id: str | None) -> None:
-        """Record, or with ``None`` forget, the vendor's job that makes an engine's form of the voice."""
-
-    def find_remote_id(self, voiceprint_id: str, engine: str) -> str | None: ...
-
-    def delete(self, voiceprint_id: str, *, tenant: str) -> None:
-        """With all its forms. Raises VoiceprintNotFound."""
-
-    def delete_expired(self, now: datetime) -> int: ...
 
 
 class EngineGates(Protocol):

@@ -145,11 +145,11 @@ def _item(capabilities: AnyCapabilities, calls_s: Sequence[float], usd_per_minut
 
 
 def _identifying_calls(options: JobOptions, diarizer: DiarizerCapabilities) -> int:
-    """How often the whole recording is sent to be searched for known voices; where the vendor knows none that is done
-    by this installation.
+    """How often the whole recording is sent to be searched for known voices; where the vendor knows none of them that
+    is done by this installation.
     """
-    most = diarizer.max_voiceprints
-    return math.ceil(len(options.voiceprints) / most) if most else 0
+    most, known = diarizer.max_voiceprints, set(options.voiceprints) - set(options.unknown_voiceprints)
+    return math.ceil(len(known) / most) if most else 0
 
 
 def _is_free(capabilities: Capabilities | None) -> bool:

@@ -23,9 +23,9 @@ from erni.ports import (
     QueueWatch,
     StageCache,
     StageMeter,
-    VoiceprintStore,
     WaitingChunks,
 )
+from erni.voice_ports import Cipher, VoiceprintStore
 
 
 def utc_now() -> datetime:
@@ -126,6 +126,7 @@ class Services:
     gates: EngineGates
     ledger: Ledger
     voiceprints: VoiceprintStore
+    cipher: Cipher
     probes: Probes
     engine_hours: EngineHours
     decoder: Decoder

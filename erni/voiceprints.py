@@ -14,7 +14,7 @@ class Voiceprint:
     """A voice enrolled by a tenant under a name. ``consent`` is the note of who agreed to it, and how.
 
     ``engines`` are those that know the voice so far; what they know it by is kept apart, encrypted. ``reason`` says why
-    enrolment failed.
+    enrolment failed, or why an engine does not know the voice. ``key_id`` is the key that pays.
     """
 
     voiceprint_id: str
@@ -26,3 +26,18 @@ class Voiceprint:
     expires_at: datetime | None = None
     engines: tuple[str, ...] = ()
     reason: str | None = None
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How far a vendor is with its form of a voiceprint.
+
+    Its job was submitted ``submissions`` times, the last one at ``submitted_at``, and is ``remote_id`` there; without
+    that the answer was lost. ``given_up`` says why there will be none.
+    """
+
+    submissions: int = 0
+    submitted_at: datetime | None = None
+    remote_id: str | None = None
+    given_up: str | None = None

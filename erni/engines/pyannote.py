@@ -11,7 +11,7 @@ from typing import Final
 
 import soundfile
 
-from erni.capabilities import DiarizerCapabilities
+from erni.capabilities import DiarizerCapabilities, VoiceprintCapabilities
 from erni.engine_ports import DiarizationRequest
 from erni.engines.pyannote_answers import (
     NAME,
@@ -89,7 +89,7 @@ class PyannoteVoiceprints:
     """VoiceprintMaker over pyannote.ai. The voiceprints are texts, kept here and sent along with each question."""
 
     connection: PyannoteConnection
-    engine: str
+    capabilities: VoiceprintCapabilities
 
     def submit(self, audio: Path, key: str, callback_url: str | None) -> str:
         """Begin a voiceprint of at most 30 s of one speaker.

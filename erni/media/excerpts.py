@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
@@ -10,6 +11,14 @@ import soundfile
 from erni.errors import StorageError
 from erni.media.audio import read_pcm
 from erni.model import SAMPLE_RATE_HZ, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Canonical audio, and the speech in it that counts."""
+
+    audio: Path
+    speech: tuple[Span, ...]
 
 
 def write_excerpt(canonical: Path, spans: Sequence[Span], destination: Path) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities, VoiceprintCapabilities
 from erni.errors import EngineRejected
 from erni.jobs import Job, Step
 from erni.services import Services
 from erni.steps.paying import Payment, paid_call
+
+AnyCapabilities = TranscriberCapabilities | DiarizerCapabilities | VoiceprintCapabilities
 
 
 @contextmanager
@@ -30,18 +32,29 @@ def engine_call(
         EngineResting: its breaker is open.
         SpendingCapReached: there is no money for it.
     """
-    check_not_retired(services, capabilities)
-    payment = paid_call(services, job, step, capabilities, audio_s)
-    if capabilities.terms is None:
-        with payment as paid:
-            yield paid
-        return
     ticket = f"{job.job_id}:{step.kind}:{step.part}"
-    with services.gates.enter(capabilities.engine, capabilities.terms, ticket), payment as paid:
-        yield paid
+    with (
+        gate(services, capabilities, ticket),
+        paid_call(services, job, step, capabilities, audio_s) as payment,
+    ):
+        yield payment
 
 
-def check_not_retired(services: Services, capabilities: TranscriberCapabilities | DiarizerCapabilities) -> None:
+@contextmanager
+def gate(services: Services, capabilities: AnyCapabilities, ticket: str) -> Iterator[None]:
+    """Hold the engine's place, where it is a vendor's; ``ticket`` names the call.
+
+    Raises as ``engine_call``, but for SpendingCapReached.
+    """
+    check_not_retired(services, capabilities)
+    if capabilities.terms is None:
+        yield
+        return
+    with services.gates.enter(capabilities.engine, capabilities.terms, ticket):
+        yield
+
+
+def check_not_retired(services: Services, capabilities: AnyCapabilities) -> None:
     """Raises EngineRejected once the vendor answers no more."""
     terms = capabilities.terms
     if terms is not None and terms.is_retired(services.clock().date()):

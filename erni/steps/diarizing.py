@@ -23,12 +23,14 @@ from erni.engine_ports import (
     WholeDiarizer,
 )
 from erni.errors import BlobNotFound, EngineRejected
+from erni.identifying import speaker_centroids
 from erni.jobs import Job, Piece, StepKind
 from erni.model import Diarization, Plan
 from erni.services import Services
 from erni.stage_keys import StageKey
 from erni.steps.awaiting import RemoteWork, answer_or_wait, provider_of
 from erni.steps.calling import engine_call
+from erni.steps.heard_voices import are_voices_kept, keep_speaker_voices
 from erni.steps.pieces import DIARIZATION, result_path, voice_groups, voice_listener
 from erni.steps.reusing import diarize_key, find_diarization, find_voices, keep_result, stage_keys
 from erni.steps.running import StepRun, make_checkpoint
@@ -133,6 +135,20 @@ def _diarize(services: Services, work: PieceWork, run: StepRun) -> None:
         return diarization
 
     _find_turns(services, work, run, diarizer, ask)
+    if isinstance(diarizer, ChunkedDiarizer):
+        _hear_speakers(services, work, diarizer)
+
+
+def _hear_speakers(services: Services, work: PieceWork, diarizer: ChunkedDiarizer) -> None:
+    """Where known voices are looked for and an earlier job gave the turns, which do not say how the speakers sound."""
+    job = work.job
+    if not job.options.voiceprints or are_voices_kept(services, job.job_id):
+        return
+    turns = codec.load_diarization(services.blobs.get_bytes(result_path(job.job_id, work.piece))).turns
+    checkpoint = make_checkpoint(services, job.job_id)
+    with services.blobs.local_copy(blob_paths.canonical_audio(job.job_id)) as audio:
+        voices = diarizer.embed(EmbeddingRequest(audio, 0.0, work.plan.speech, checkpoint))
+    keep_speaker_voices(services, job.job_id, speaker_centroids(voices, turns))
 
 
 def _find_turns(
@@ -182,8 +198,10 @@ def _ask(services: Services, work: PieceWork, run: StepRun, diarizer: Diarizer, 
                 payment.settle(diarization.bill)
             return diarization
         if isinstance(diarizer, ChunkedDiarizer):
-            heard = EmbeddingRequest(audio, 0.0, work.plan.speech, request.checkpoint)
-            return diarizer.cluster(_clustering(work.job, diarizer.embed(heard)))
+            voices = diarizer.embed(EmbeddingRequest(audio, 0.0, work.plan.speech, request.checkpoint))
+            diarization = diarizer.cluster(_clustering(work.job, voices))
+            keep_speaker_voices(services, work.job.job_id, speaker_centroids(voices, diarization.turns))
+            return diarization
     raise EngineRejected(f"Diarizer {diarizer.capabilities.engine!r} works in no way known here.")
 
 
@@ -192,8 +210,10 @@ def _submit(
 ) -> str:
     ids = _voices_of(work, diarizer)
     maker = services.voiceprint_makers.get(provider_of(diarizer.capabilities.engine)) if ids else None
-    prints = services.voiceprints.prints(ids, maker.engine, tenant=work.job.tenant) if maker else {}
+    prints = services.voiceprints.prints(ids, maker.capabilities.engine, tenant=work.job.tenant) if maker else {}
     voices = tuple(RemoteVoice(label, content.decode()) for label, content in prints.items())
+    if work.piece.part and not voices:
+        raise EngineRejected("None of these voices is known any more.")
     with services.blobs.local_copy(blob_paths.canonical_audio(work.job.job_id)) as audio:
         request = replace(_request(services, work, audio, key), known_voices=voices)
         return diarizer.submit(request, callback_url)

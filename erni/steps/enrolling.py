@@ -21,7 +21,6 @@ from erni.errors import (
     DocumentDamaged,
     EmptyUpload,
     EngineError,
-    ErniError,
     InputError,
     InvalidOption,
     JobNotFound,
@@ -36,12 +35,11 @@ from erni.keys import ApiKey
 from erni.services import Services
 from erni.steps.accepting import Upload
 from erni.steps.voice_making import make_prints
+from erni.steps.voice_vendors import RETRY_S, explain_missing
 from erni.voiceprints import Voiceprint, VoiceprintStatus
 
 log = structlog.get_logger(__name__)
 
-RETRY_S: Final = 30.0
-"""Before an engine that is out is asked again, where it does not say."""
 SOURCE_GONE: Final = "The recording this voice was to be enrolled from is gone. Enrol it again."
 
 
@@ -82,6 +80,7 @@ def accept_enrolment(services: Services, enrolment: Enrolment, caller: ApiKey) -
         status="pending",
         created_at=now,
         expires_at=now + timedelta(days=min(enrolment.expires_in_days or most, most)),
+        key_id=caller.key_id,
     )
     _store_source(services, voiceprint, enrolment.source)
     try:
@@ -117,13 +116,14 @@ def enrol_voiceprint(services: Services, voiceprint_id: str) -> None:
         try:
             make_prints(services, voiceprint)
         except (BlobNotFound, JobNotFound):
-            _end(services, voiceprint, "failed", SOURCE_GONE)
+            _end(services, voiceprint, SOURCE_GONE)
         except EngineError as error:
-            _postpone_or_end(services, voiceprint, error)
+            _check_patience(services, voiceprint, error)
+            _end(services, voiceprint, error.message)
         except (InputError, ConfigError, DocumentDamaged) as error:
-            _end(services, voiceprint, "failed", error.message)
+            _end(services, voiceprint, error.message)
         else:
-            _end(services, voiceprint, "ready")
+            _end(services, voiceprint, explain_missing(services, voiceprint))
 
 
 def forget_voiceprint(services: Services, voiceprint_id: str, *, tenant: str) -> None:
@@ -191,16 +191,17 @@ def _pending(services: Services, voiceprint_id: str) -> Voiceprint | None:
     return voiceprint if voiceprint.status == "pending" else None
 
 
-def _postpone_or_end(services: Services, voiceprint: Voiceprint, error: ErniError) -> None:
-    """An engine that is out is asked again until the deadline. Without it the voice is known to the others, if any."""
+def _check_patience(services: Services, voiceprint: Voiceprint, error: EngineError) -> None:
+    """An engine of ours that is out is asked again until the deadline. Raises WorkPostponed."""
     is_late = services.clock() - voiceprint.created_at > timedelta(seconds=services.limits.deadline_s)
     if error.retryable and not is_late:
         raise WorkPostponed(error.message, retry_after_s=error.retry_after_s or RETRY_S) from error
+
+
+def _end(services: Services, voiceprint: Voiceprint, reason: str | None) -> None:
+    """Ready where an engine knows the voice; ``reason`` says why another one, or none, does."""
     made = _pending(services, voiceprint.voiceprint_id)
-    _end(services, voiceprint, "ready" if made and made.engines else "failed", error.message)
-
-
-def _end(services: Services, voiceprint: Voiceprint, status: VoiceprintStatus, reason: str | None = None) -> None:
+    status: VoiceprintStatus = "ready" if made and made.engines else "failed"
     services.voiceprints.set_status(voiceprint.voiceprint_id, status, reason)
     _delete_source(services, voiceprint.voiceprint_id)
     log.info("voiceprint_ended", voiceprint_id=voiceprint.voiceprint_id, status=status)

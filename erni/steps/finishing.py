@@ -21,14 +21,13 @@ from erni.model import (
     PieceUse,
     Plan,
     Recognition,
-    SpeakerName,
     Transcript,
 )
 from erni.services import Services
 from erni.steps.admitting import start_waiting
 from erni.steps.diarizing import tell_voices_apart
 from erni.steps.ending import fail_job
-from erni.steps.known_voices import find_names
+from erni.steps.known_voices import Naming, find_names
 from erni.steps.one_shot import cut_after_all
 from erni.steps.pieces import (
     ONE_SHOT,
@@ -42,7 +41,14 @@ from erni.steps.pieces import (
 )
 from erni.steps.reusing import find_outcome, keep_result, whole_key
 from erni.steps.running import run_step, wanted_job, work_dir
-from erni.steps.shortfalls import find_gaps, has_speakers, lacks_voices, piece_of, speaker_notices
+from erni.steps.shortfalls import (
+    find_gaps,
+    has_speakers,
+    lacks_voices,
+    naming_notices,
+    piece_of,
+    speaker_notices,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -174,13 +180,13 @@ def _find_work_left(services: Services, job: Job, plan: Plan) -> Missing:
 
 def _finish(services: Services, job: Job, results: _Results) -> None:
     gaps = find_gaps(results.plan, results.recognitions, results.steps)
-    names = find_names(services, job, results.plan, results.diarization)
+    naming = find_names(services, job, results.plan, results.diarization)
     if results.plan.chunks and not results.recognitions:
         message = f"No chunk could be transcribed. {gaps[0].reason}"
         fail_job(services, job.job_id, JobFailure("nothing_transcribed", message))
         return
     with run_step(services, job.job_id, JOIN):
-        transcript = _join(services, job, results, gaps, names)
+        transcript = _join(services, job, results, gaps, naming)
         _store_transcript(services, job, transcript)
     _keep_outcome(services, job, results, transcript)
     _conclude(services, job, transcript)
@@ -230,10 +236,9 @@ def _load_recognitions(services: Services, job_id: str, plan: Plan) -> Mapping[i
     return _StoredRecognitions(found)
 
 
-def _join(
-    services: Services, job: Job, results: _Results, gaps: Sequence[Gap], names: Sequence[SpeakerName]
-) -> Transcript:
+def _join(services: Services, job: Job, results: _Results, gaps: Sequence[Gap], naming: Naming) -> Transcript:
     plan = results.plan
+    about_speakers = speaker_notices(job, plan, results.steps, results.diarization)
     return join_transcript(
         JoinInput(
             plan=plan,
@@ -242,10 +247,10 @@ def _join(
             diarization=results.diarization,
             # An engine that finds words and speakers together has joined them already.
             strategy="overlap" if plan.is_one_shot else job.options.join,
-            notices=(*plan.notices, *speaker_notices(job, plan, results.steps, results.diarization)),
+            notices=(*plan.notices, *about_speakers, *naming_notices(job, results.steps, naming.uncompared)),
             engines=_engines_used(services, results.recognitions, results.diarization),
             pieces=_pieces_used(results),
-            names=names,
+            names=naming.names,
         )
     )
 

@@ -8,35 +8,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import count
 
 import structlog
 
 from erni import blob_paths, codec
 from erni.errors import BlobNotFound, JobConflict, TranscriptNotReady, WorkInFlight
-from erni.identifying import match_speakers, merge_scores, score_voices, speaker_centroids
+from erni.identifying import match_speakers, speaker_centroids
 from erni.jobs import Job, JobStatus
-from erni.model import Diarization, Segment, SpeakerName, Transcript, Turn, VoiceScore
+from erni.model import Diarization, Segment, SpeakerName, Transcript, Turn
 from erni.options import ALL_VOICEPRINTS
 from erni.services import Services
-from erni.speaker_voices import SpeakerVoices, dump_speaker_voices, load_speaker_voices
+from erni.speaker_voices import SpeakerVoices
 from erni.steps.diarizing import gather_chunk_voices
-from erni.steps.known_voices import find_wanted_voices, name_speakers
+from erni.steps.heard_voices import find_speaker_voices, keep_speaker_voices
+from erni.steps.known_voices import Naming, compare_voices, find_wanted_voices, name_speakers
 from erni.steps.pieces import load_plan
 from erni.steps.running import work_dir
 
 log = structlog.get_logger(__name__)
 
 
-def name_job(services: Services, job: Job, voiceprint_ids: Sequence[str] | None) -> tuple[SpeakerName, ...]:
+def name_job(services: Services, job: Job, voiceprint_ids: Sequence[str] | None) -> Naming:
     """Look for these known voices, or for all of the tenant's, in a finished job; its old names are replaced.
 
-    Returns one entry per speaker of the transcript.
+    Returns one entry per speaker of the transcript. Of all voices, those that cannot be compared are passed over and
+    said; of those asked for by id, each must be.
 
     Raises:
         TranscriptNotReady: the job has no transcript.
         InvalidOption: there is no known voice, or one of those named is not the tenant's, not ready, or expired.
-        JobConflict: it is not known how the speakers sound, or the job is being joined at this moment.
+        JobConflict: the speakers cannot be compared with the voices, or the job is being joined at this moment; its
+            names stay.
     """
     if job.status not in (JobStatus.SUCCEEDED, JobStatus.PARTIAL):
         raise TranscriptNotReady(f"The job is {job.status}; only the speakers of a transcript can be named.")
@@ -44,17 +46,22 @@ def name_job(services: Services, job: Job, voiceprint_ids: Sequence[str] | None)
     wanted = find_wanted_voices(services, asked, job.tenant).voiceprints
     try:
         with services.flights.hold(f"{job.job_id}:join"):
-            names = _name_transcript(services, job, wanted)
+            naming = _name_transcript(services, job, wanted, must_have_all=voiceprint_ids is not None)
     except WorkInFlight:
         raise JobConflict("The job's transcript is being written at this moment. Try again.") from None
-    log.info("job_named", job_id=job.job_id, speakers=len(names), known=sum(one.name is not None for one in names))
-    return names
+    known = sum(one.name is not None for one in naming.names)
+    log.info("job_named", job_id=job.job_id, speakers=len(naming.names), known=known)
+    return naming
 
 
-def _name_transcript(services: Services, job: Job, wanted: Sequence[str]) -> tuple[SpeakerName, ...]:
+def _name_transcript(services: Services, job: Job, wanted: Sequence[str], *, must_have_all: bool) -> Naming:
     diarization = _load_diarization(services, job)
-    engine, scores = _score(services, job, diarization, wanted)
-    by_label = {name.speaker: name for name in name_speakers(services, job, engine, scores)}
+    heard = _load_voices(services, job, diarization)
+    comparison = compare_voices(services, job, diarization, wanted, heard)
+    uncompared = tuple(voice for voice in wanted if voice not in comparison.voices)
+    if uncompared and (must_have_all or not comparison.voices):
+        raise _unheard()
+    by_label = {name.speaker: name for name in name_speakers(services, job, comparison)}
     path = blob_paths.transcript(job.job_id)
     with services.blobs.local_copy(path) as file, file.open("rb") as opened:
         transcript = codec.read_transcript(opened)
@@ -65,7 +72,7 @@ def _name_transcript(services: Services, job: Job, wanted: Sequence[str]) -> tup
         }
         names = tuple((unknown | found).values())
         _store_transcript(services, path, replace(transcript, names=names))
-    return names
+    return Naming(names, uncompared)
 
 
 def _load_diarization(services: Services, job: Job) -> Diarization:
@@ -75,40 +82,18 @@ def _load_diarization(services: Services, job: Job) -> Diarization:
         raise _unheard() from None
 
 
-def _score(
-    services: Services, job: Job, diarization: Diarization, wanted: Sequence[str]
-) -> tuple[str, Sequence[VoiceScore]]:
-    """How like the wanted voices the diarization's speakers sound, and by which engine's ear."""
-    voices = _load_voices(services, job, diarization)
-    if voices is not None:
-        prints = services.voiceprints.prints(wanted, voices.form, tenant=job.tenant)
-        known = {voice: load_speaker_voices(content) for voice, content in prints.items()}
-        return voices.engine, score_voices(voices, known)
-    scores = merge_scores([diarization, *_further_groups(services, job)])
-    if not scores:
-        raise _unheard()
-    return diarization.engine, [score for score in scores if score.voice in wanted]
-
-
 def _load_voices(services: Services, job: Job, diarization: Diarization) -> SpeakerVoices | None:
     """As they were kept when the job ended, else from what its chunks left, which an older Erni kept of some jobs."""
-    path = blob_paths.speaker_voices(job.job_id)
-    with suppress(BlobNotFound):
-        return load_speaker_voices(services.blobs.get_bytes(path))
+    kept = find_speaker_voices(services, job.job_id)
+    if kept is not None:
+        return kept
     with suppress(BlobNotFound):
         gathered = gather_chunk_voices(services, job, load_plan(services, job.job_id))
         if gathered is not None:
             voices = speaker_centroids(gathered, diarization.turns)
-            services.blobs.put_bytes(path, dump_speaker_voices(voices))
+            keep_speaker_voices(services, job.job_id, voices)
             return voices
     return None
-
-
-def _further_groups(services: Services, job: Job) -> Iterator[Diarization]:
-    """What a vendor found while it looked for the known voices beyond the first call's."""
-    with suppress(BlobNotFound):
-        for group in count(1):
-            yield codec.load_diarization(services.blobs.get_bytes(blob_paths.turns(job.job_id, group)))
 
 
 def _turns(segments: Iterable[Segment]) -> Iterator[Turn]:
@@ -125,6 +110,6 @@ def _store_transcript(services: Services, path: str, transcript: Transcript) -> 
 
 def _unheard() -> JobConflict:
     return JobConflict(
-        "How the speakers of this job sound was not kept, so they cannot be named. Send the recording again with "
-        "method voiceprint: what is known of it already is not paid again."
+        "The speakers of this job were not compared with these voices, and how they sound was not kept, so they cannot "
+        "be named. Send the recording again with method voiceprint: what is known of it already is not paid again."
     )

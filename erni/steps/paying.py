@@ -59,7 +59,7 @@ class Payment:
 
     def settle(self, bill: Bill | None) -> None:
         if _is_paid(self.charge):
-            _settle(self.services, self.charge.charge_id, bill)
+            settle_charge(self.services, self.charge.charge_id, bill)
 
 
 @contextmanager
@@ -74,27 +74,33 @@ def paid_call(
         SpendingCapReached: there is no money for the call.
         StorageError: it cannot be recorded, so it must not be made.
     """
-    charge = _make_charge(services, job, step, capabilities, audio_s)
+    with paid(services, _make_charge(services, job, step, capabilities, audio_s), job.options) as payment:
+        yield payment
+
+
+@contextmanager
+def paid(services: Services, charge: Charge, options: JobOptions | None = None) -> Iterator[Payment]:
+    """As ``paid_call``, for any charge: one that is no job's is held to what the installation lets a job spend."""
     if not _is_paid(charge):
         yield Payment(services, charge)
         return
-    key = services.keys.get_key(job.key_id) if job.key_id is not None else None
-    services.ledger.reserve(charge, _find_caps(services, key, job.options))
+    key = services.keys.get_key(charge.key_id) if charge.key_id is not None else None
+    services.ledger.reserve(charge, _find_caps(services, key, options))
     try:
         yield Payment(services, charge)
     except NOT_BILLED:
-        _release(services, charge.charge_id)
+        release_charge(services, charge.charge_id)
         raise
 
 
 def settle_call(services: Services, job: Job, step: Step, capabilities: Capabilities, bill: Bill | None) -> None:
     """As ``Payment.settle``, for a vendor's job that an earlier run of the step submitted."""
-    _settle(services, _charge_id(job, step, capabilities), bill)
+    settle_charge(services, _charge_id(job, step, capabilities), bill)
 
 
 def release_call(services: Services, job: Job, step: Step, capabilities: Capabilities) -> None:
     """Give the money back for a vendor's job that failed over there and is not billed."""
-    _release(services, _charge_id(job, step, capabilities))
+    release_charge(services, _charge_id(job, step, capabilities))
 
 
 def find_budget(services: Services, key: ApiKey, options: JobOptions | None = None) -> Budget:
@@ -169,7 +175,7 @@ def _find_caps(services: Services, key: ApiKey | None, options: JobOptions | Non
     )
 
 
-def _settle(services: Services, charge_id: str, bill: Bill | None) -> None:
+def settle_charge(services: Services, charge_id: str, bill: Bill | None) -> None:
     """Never raises: an answer that is paid for is worth more than its bill, and the estimate is on the books."""
     try:
         services.ledger.settle(charge_id, bill)
@@ -177,7 +183,7 @@ def _settle(services: Services, charge_id: str, bill: Bill | None) -> None:
         log.warning("payment_not_settled", charge_id=charge_id, reason=error.message)
 
 
-def _release(services: Services, charge_id: str) -> None:
+def release_charge(services: Services, charge_id: str) -> None:
     """Never raises: the error that led here matters more."""
     try:
         services.ledger.release(charge_id)

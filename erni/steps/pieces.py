@@ -14,6 +14,7 @@ from erni.lanes import DEFAULT_WINDOW, order_chunks
 from erni.model import Plan
 from erni.ports import FanOut, Lane
 from erni.services import Services
+from erni.steps.heard_voices import are_voices_kept
 from erni.steps.reusing import diarize_key
 
 DIARIZATION = Piece(StepKind.DIARIZE)
@@ -65,20 +66,23 @@ def wanted_pieces(services: Services, job: Job, plan: Plan) -> tuple[Piece, ...]
 
 
 def voice_groups(job: Job, diarizer: Diarizer | None) -> tuple[tuple[str, ...], ...]:
-    """The known voices the job looks for, by id, in groups as large as one call of its diarizer takes; one empty group
-    where it takes none.
+    """The known voices the job looks for, by id, in groups as large as one call of its diarizer takes, without those
+    its vendor does not know; one empty group where it takes none.
     """
     most = diarizer.capabilities.max_voiceprints if diarizer else 0
-    wanted = job.options.voiceprints
+    unknown = set(job.options.unknown_voiceprints)
+    wanted = [voice for voice in job.options.voiceprints if voice not in unknown]
     if not most or not wanted:
         return ((),)
-    return tuple(wanted[first : first + most] for first in range(0, len(wanted), most))
+    return tuple(tuple(wanted[first : first + most]) for first in range(0, len(wanted), most))
 
 
 def names_by_listening(services: Services, job: Job) -> bool:
-    """Whether known voices are looked for by this installation's own voice model, because the diarizer knows none."""
-    diarizer = services.diarizers.get(job.options.diarizer or "")
-    return bool(job.options.voiceprints) and not (diarizer and diarizer.capabilities.max_voiceprints)
+    """Whether known voices are looked for by this installation's own voice model, because the diarizer knows none of
+    them.
+    """
+    groups = voice_groups(job, services.diarizers.get(job.options.diarizer or ""))
+    return bool(job.options.voiceprints) and groups == ((),) and voice_listener(services, job) is not None
 
 
 def voice_listener(services: Services, job: Job) -> ChunkedDiarizer | None:
@@ -94,7 +98,7 @@ def _has_next_diarizer(services: Services, job: Job) -> bool:
 
 
 def _are_voices_known(services: Services, job: Job, plan: Plan, diarizer: ChunkedDiarizer) -> bool:
-    if job.options.voiceprints and not services.blobs.exists(blob_paths.speaker_voices(job.job_id)):
+    if job.options.voiceprints and not are_voices_kept(services, job.job_id):
         return False
     is_there = services.blobs.exists(blob_paths.turns(job.job_id))
     return is_there or services.cache.has(diarize_key(services, job, plan, diarizer).own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from erni.jobs import Job, Piece, Step, StepKind
@@ -12,6 +12,8 @@ from erni.steps.pieces import DIARIZATION, ONE_SHOT
 DIARIZATION_FAILED: Final = "diarization_failed"
 VOICES_UNHEARD: Final = "voices_unheard"
 VOICES_NOT_COMPARED: Final = "voices_not_compared"
+MOST_SHOWN: Final = 5
+"""Ids of known voices named in a notice; there may be hundreds."""
 
 Steps = Mapping[Piece, Step]
 
@@ -44,7 +46,16 @@ def speaker_notices(job: Job, plan: Plan, steps: Steps, diarization: Diarization
     if diarization is None:
         message = f"Speakers could not be found; the transcript has none. {explain(steps.get(DIARIZATION))}"
         return (Notice(DIARIZATION_FAILED, message),)
-    return (*_unheard_notices(plan, steps), *_uncompared_notices(steps), *_count_notices(job, diarization))
+    return (*_unheard_notices(plan, steps), *_count_notices(job, diarization))
+
+
+def naming_notices(job: Job, steps: Steps, uncompared: Sequence[str]) -> tuple[Notice, ...]:
+    """Which known voices the speakers were to be compared with but were not, and why."""
+    if not uncompared:
+        return ()
+    shown = ", ".join(uncompared[:MOST_SHOWN]) + (", ..." if len(uncompared) > MOST_SHOWN else "")
+    message = f"{len(uncompared)} of {len(job.options.voiceprints)} known voices were not looked for ({shown})."
+    return (Notice(VOICES_NOT_COMPARED, " ".join([message, *_reasons_not_compared(job, steps, uncompared)])),)
 
 
 def has_speakers(job: Job, plan: Plan) -> bool:
@@ -82,14 +93,15 @@ def _unheard_notices(plan: Plan, steps: Steps) -> tuple[Notice, ...]:
     )
 
 
-def _uncompared_notices(steps: Steps) -> tuple[Notice, ...]:
-    """Where a group of the known voices beyond the first call's could not be looked for."""
-    failed = [step for piece, step in steps.items() if piece.kind is StepKind.DIARIZE and piece.part]
-    return tuple(
-        Notice(VOICES_NOT_COMPARED, f"Some known voices could not be looked for. {explain(step)}")
-        for step in failed
-        if step.status == "failed"
-    )
+def _reasons_not_compared(job: Job, steps: Steps, uncompared: Sequence[str]) -> Iterator[str]:
+    if unknown := len(set(uncompared) & set(job.options.unknown_voiceprints)):
+        yield f"{unknown} are not known to every engine here: enrol them again."
+    first = steps.get(DIARIZATION)
+    if first is not None:
+        yield from (f"{failure.engine}: {failure.reason}" for failure in first.failures)
+    for piece, step in steps.items():
+        if piece.kind is StepKind.DIARIZE and piece.part and step.status == "failed":
+            yield explain(step)
 
 
 def _count_notices(job: Job, diarization: Diarization) -> tuple[Notice, ...]:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from erni import blob_paths, codec
-from erni.engine_ports import ChunkedDiarizer, ClusteringRequest, EmbeddingRequest, VoiceprintMaker
+from erni.engine_ports import ChunkedDiarizer, ClusteringRequest, EmbeddingRequest
 from erni.errors import (
     BlobNotFound,
     EngineRejected,
-    RemoteJobLost,
     WorkHandedBack,
     WorkPostponed,
 )
 from erni.identifying import sole_spans, sound_like_several, speaker_centroids
 from erni.media.audio import read_pcm
-from erni.media.excerpts import first_seconds, write_excerpt
+from erni.media.excerpts import Sample, first_seconds, write_excerpt
 from erni.media.vad import SpeechDetector
 from erni.model import Span, Turn
 from erni.services import Services
 from erni.speaker_voices import dump_speaker_voices, sole_voice, voice_form
 from erni.steps.running import work_dir
+from erni.steps.voice_vendors import VendorPrint, find_vendor_prints
 from erni.voiceprints import Voiceprint
 
 log = structlog.get_logger(__name__)
@@ -35,21 +34,10 @@ log = structlog.get_logger(__name__)
 LEAST_SPEECH_S: Final = 3.0
 MOST_SPEECH_S: Final = 120.0
 """More tells nothing new of a voice."""
-MOST_REMOTE_S: Final = 30.0
-"""What pyannote.ai takes."""
-POLL_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Canonical audio, and the speech in it that counts."""
-
-    audio: Path
-    speech: tuple[Span, ...]
 
 
 def make_prints(services: Services, voiceprint: Voiceprint) -> None:
-    """Have every engine that can know the voice know it; those that do already are not asked again.
+    """Have every engine that can know the voice know it; those that do already, or were given up, are not asked again.
 
     Raises:
         EngineRejected: no voice can be enrolled from this; the message says why.
@@ -60,20 +48,24 @@ def make_prints(services: Services, voiceprint: Voiceprint) -> None:
     listener = find_listener(services)
     if listener is None and not services.voiceprint_makers:
         raise EngineRejected("No engine of this installation can know a voice. Install erni[local].")
-    known = set(voiceprint.engines)
-    is_unheard = listener is not None and listener_form(listener) not in known
-    makers = [maker for maker in services.voiceprint_makers.values() if maker.engine not in known]
-    running = [_remote_id(services, voiceprint, maker) for maker in makers]
-    if not is_unheard and all(running):
+    is_unheard = listener is not None and listener_form(listener) not in voiceprint.engines
+    vendors = find_vendor_prints(services, voiceprint)
+    if not is_unheard and all(one.making.remote_id is not None for one in vendors):
         # Nothing to listen to: their jobs have the recording.
-        _collect_all(services, voiceprint, makers)
+        _advance_all(vendors, None)
         return
     with _sample(services, voiceprint.voiceprint_id) as sample:
         if is_unheard and listener is not None:
             _hear(services, voiceprint, listener, sample)
-        for maker in makers:
-            _submit(services, voiceprint, maker, sample)
-    _collect_all(services, voiceprint, makers)
+        _advance_all(vendors, sample)
+
+
+def _advance_all(vendors: Sequence[VendorPrint], sample: Sample | None) -> None:
+    """Raises WorkPostponed while one of them is not over."""
+    waits = [wait for one in vendors if (wait := one.advance(sample)) is not None]
+    if waits:
+        message = " ".join(wait.message for wait in waits)
+        raise WorkPostponed(message, retry_after_s=min(wait.retry_after_s or 0.0 for wait in waits))
 
 
 def find_listener(services: Services) -> ChunkedDiarizer | None:
@@ -96,47 +88,6 @@ def _hear(services: Services, voiceprint: Voiceprint, listener: ChunkedDiarizer,
         raise EngineRejected("Several voices were heard in this recording. Send one in which only this person talks.")
     content = dump_speaker_voices(sole_voice(voices))
     services.voiceprints.put_print(voiceprint.voiceprint_id, listener_form(listener), content)
-
-
-def _submit(services: Services, voiceprint: Voiceprint, maker: VoiceprintMaker, sample: Sample) -> None:
-    """Begin the vendor's job, unless one is at work already, maybe one whose submission we could not note."""
-    if _remote_id(services, voiceprint, maker) is not None:
-        return
-    key = f"voiceprint:{voiceprint.voiceprint_id}"
-    remote_id = maker.find_submitted(key)
-    if remote_id is None:
-        excerpt = sample.audio.with_name("excerpt.flac")
-        write_excerpt(sample.audio, first_seconds(sample.speech, MOST_REMOTE_S), excerpt)
-        remote_id = maker.submit(excerpt, key, None)
-    services.voiceprints.put_remote_id(voiceprint.voiceprint_id, maker.engine, remote_id)
-    log.info("voiceprint_submitted", engine=maker.engine)
-
-
-def _collect_all(services: Services, voiceprint: Voiceprint, makers: list[VoiceprintMaker]) -> None:
-    """Raises WorkPostponed while one of them is not over."""
-    waiting = [maker for maker in makers if not _collect(services, voiceprint, maker)]
-    if waiting:
-        providers = [maker.engine.partition("/")[0] for maker in waiting]
-        poll_s = min(services.limits.remote.poll_s.get(provider, POLL_S) for provider in providers)
-        raise WorkPostponed(f"{', '.join(providers)} is at work on the voiceprint.", retry_after_s=poll_s)
-
-
-def _collect(services: Services, voiceprint: Voiceprint, maker: VoiceprintMaker) -> bool:
-    """Keep what the vendor made, if it is there; returns whether. Raises EngineUnavailable when its job is lost."""
-    remote_id = _remote_id(services, voiceprint, maker)
-    try:
-        made = maker.collect(remote_id) if remote_id is not None else None
-    except RemoteJobLost:
-        services.voiceprints.put_remote_id(voiceprint.voiceprint_id, maker.engine, None)
-        raise
-    if made is None:
-        return False
-    services.voiceprints.put_print(voiceprint.voiceprint_id, maker.engine, made.encode())
-    return True
-
-
-def _remote_id(services: Services, voiceprint: Voiceprint, maker: VoiceprintMaker) -> str | None:
-    return services.voiceprints.find_remote_id(voiceprint.voiceprint_id, maker.engine)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The cipher voiceprints are encrypted with, and its key. Knows nothing of what is encrypted.
+"""The cipher of what is kept of voices, and its key. Knows nothing of what is encrypted.
 
 Fernet (https://github.com/fernet/spec): AES-128 in CBC mode with an HMAC-SHA256 over all of it. Of several keys the
 first encrypts and each decrypts, so that a key is replaced by putting the new one before it.
@@ -11,9 +11,9 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from erni.errors import ConfigError
+from erni.errors import ConfigError, DocumentDamaged
 
 _HOW: Final = (
     "Each of its keys, separated by commas, is 32 bytes in URL-safe base64, as printed by "
@@ -21,7 +21,26 @@ _HOW: Final = (
 )
 
 
-def load_cipher(secret: str | None, key_file: Path) -> MultiFernet:
+class VoiceCipher:
+    """``voice_ports.Cipher`` over these keys."""
+
+    def __init__(self, keys: MultiFernet) -> None:
+        self._keys = keys
+
+    def encrypt(self, content: bytes) -> bytes:
+        return self._keys.encrypt(content)
+
+    def decrypt(self, content: bytes) -> bytes:
+        try:
+            return self._keys.decrypt(content)
+        except InvalidToken:
+            raise DocumentDamaged(
+                "What is stored of a voice cannot be decrypted: have the key it was encrypted with in "
+                "ERNI_VOICES__KEY, behind the newer ones, on every host."
+            ) from None
+
+
+def load_cipher(secret: str | None, key_file: Path) -> VoiceCipher:
     """The cipher of these keys, newest first and separated by commas; without any, of the one in ``key_file``.
 
     Where there is no such file one is made, readable by its owner only. Of processes that do so at once one wins.
@@ -41,9 +60,9 @@ def load_cipher(secret: str | None, key_file: Path) -> MultiFernet:
     return _build(text, f"The key of the voiceprints in {key_file} is malformed: restore it. {_HOW}")
 
 
-def _build(keys: str, complaint: str) -> MultiFernet:
+def _build(keys: str, complaint: str) -> VoiceCipher:
     try:
-        return MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
+        return VoiceCipher(MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()]))
     except ValueError:
         # Without its cause, which may show a part of the key.
         raise ConfigError(complaint) from None

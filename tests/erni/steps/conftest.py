@@ -25,6 +25,7 @@ from erni.ports import CacheLookup, FanOut
 from erni.services import CacheLife, Limits, NamingLimits, RemoteLimits, Services, SpendingLimits
 from erni.steps.accepting import Submission, Upload, accept_job, start_job
 from erni.stores.blobs import FsspecBlobStore
+from erni.stores.ciphers import VoiceCipher
 from erni.stores.database import migrate, open_database
 from erni.stores.redis_cache import RedisStageCache
 from erni.stores.redis_flights import RedisFlights
@@ -138,6 +139,7 @@ def services(
     migrate(database)
     temporary_dir = tmp_path / "tmp"
     temporary_dir.mkdir()
+    cipher = VoiceCipher(MultiFernet([Fernet(Fernet.generate_key())]))
     return Services(
         jobs=SqlJobStore(database),
         keys=SqlKeyStore(database),
@@ -156,7 +158,8 @@ def services(
         probes=RedisProbes(redis_client, lives_s=60.0),
         engine_hours=SqlEngineHours(database),
         ledger=SqlLedger(database, clock=clock),
-        voiceprints=SqlVoiceprintStore(database, MultiFernet([Fernet(Fernet.generate_key())]), clock),
+        voiceprints=SqlVoiceprintStore(database, cipher, clock),
+        cipher=cipher,
         decoder=Decoder(find_ffmpeg(None), timeout_s=60.0, max_duration_s=3600.0),
         limits=Limits(
             chunks=ChunkLimits(target_s=20.0, max_s=30.0, overlap_s=2.0, min_silence_s=0.2),

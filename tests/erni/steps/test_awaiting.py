@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from erni import blob_paths, codec
-from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities
+from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities, VoiceprintCapabilities
 from erni.engines.pyannote import PyannoteDiarizer, PyannoteVoiceprints
 from erni.engines.pyannote_connection import PyannoteConnection
 from erni.engines.replicate import ReplicateOneShot
@@ -79,7 +79,7 @@ def remote(services: Services, pyannote: PyannoteVendor, replicate: ReplicateVen
             ),
             usd_per_second=0.001,
         )
-        maker = PyannoteVoiceprints(diarizer.connection, PYANNOTE)
+        maker = PyannoteVoiceprints(diarizer.connection, VoiceprintCapabilities(PYANNOTE, "precision-2"))
         limits = replace(services.limits, remote=RemoteLimits(poll_s={"pyannote": POLL_S, "replicate": POLL_S}))
         yield replace(
             services,

