@@ -41,7 +41,7 @@ from erni.steps.pieces import (
 )
 from erni.steps.reusing import find_outcome, keep_result, whole_key
 from erni.steps.running import run_step, wanted_job, work_dir
-from erni.steps.shortfalls import find_gaps, lacks_voices, piece_of, speaker_notices
+from erni.steps.shortfalls import find_gaps, lacks_times, lacks_voices, piece_of, speaker_notices
 
 log = structlog.get_logger(__name__)
 
@@ -276,6 +276,7 @@ def _keep_outcome(services: Services, job: Job, results: _Results, transcript: T
     is_whole = (
         not job.options.voiceprints
         and not transcript.coverage.gaps
+        and not lacks_times(transcript.warnings)
         and all(step.status != "failed" and not step.failures for step in results.steps.values())
     )
     if not is_whole:
