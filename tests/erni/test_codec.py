@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erni import codec
+from erni.envelopes import SCHEMA_VERSIONS
 from erni.errors import DocumentDamaged
 from erni.model import (
     SAMPLE_RATE_HZ,
@@ -162,7 +163,7 @@ def test_document_with_missing_content_is_called_damaged(kind: str, body: object
 
 @pytest.mark.parametrize("kind", LOADERS)
 def test_document_of_a_newer_version_asks_for_an_upgrade(kind: str) -> None:
-    newer = codec.SCHEMA_VERSIONS[kind] + 1
+    newer = SCHEMA_VERSIONS[kind] + 1
     content = json.dumps({"kind": kind, "schema_version": newer, "body": {}}).encode()
     with pytest.raises(DocumentDamaged, match=f"schema version {newer}.*Upgrade"):
         LOADERS[kind](content)
