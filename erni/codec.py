@@ -14,6 +14,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from sys import intern
 from typing import IO, Any
 
@@ -180,6 +181,7 @@ def _recognition_object(recognition: Recognition) -> dict[str, Any]:
         "warnings": [_notice_row(notice) for notice in recognition.warnings],
         "engine_s": _to_ms(recognition.engine_s),
         "bill": _bill_row(recognition.bill),
+        "places": [[len(list(words)), *_span_row(place)] for place, words in groupby(recognition.places)],
     }
 
 
@@ -297,7 +299,16 @@ def _recognition(body: Any) -> Recognition:
         # Absent in what the first Ernis wrote.
         language_confidence=body.get("language_confidence"),
         bill=_bill(body.get("bill")),
+        places=_places(body.get("places", ()), len(body["words"])),
     )
+
+
+def _places(rows: Any, word_count: int) -> tuple[Span, ...]:
+    """A row stands for all the words of a segment."""
+    places = tuple([place for count, *times in rows for place in [Span(*times)] * count])
+    if places and len(places) != word_count:
+        raise ValueError("Each word has a place, or none has.")
+    return places
 
 
 def _diarization(body: Any) -> Diarization:

@@ -65,6 +65,7 @@ class OpenAITranscriber:
             warnings=(*answer.warnings, *self._cut_off_notices(answer.usage)),
             engine_s=time.perf_counter() - started,
             bill=None if self.row is None else price_usage(self.row, answer.usage, request.duration_s),
+            places=answer.places,
         )
 
     def probe(self) -> Mapping[str, date | None]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from erni.aligning import best_split, count_letters, estimate_times, place_words
+from erni.aligning import REACH_S, best_split, count_letters, estimate_times, place_words
 from erni.chunking import ChunkLimits, plan_chunks
 from erni.engine_ports import AlignmentRequest
 from erni.engines.whisper import DEMO_MODEL, WITHOUT_SPACES, Samples, WhisperTranscriber
@@ -46,7 +46,7 @@ _UNEXPECTED: Final = 1e-4
 """What no word's probability counts as less than: one wrong word must not outweigh a sentence."""
 _LAG_S: Final = {DEMO_MODEL: 0.09}
 """How late a model's attention is, measured against the dips of energy at words' borders (docs/measurements.md)."""
-_REVISION: Final = 1
+_REVISION: Final = 2
 
 Tokens = list[int]
 
@@ -69,13 +69,13 @@ class WhisperAligner:
         known = self.transcriber.capabilities.languages
         is_foreign = request.language is not None and known is not None and request.language not in known
         if is_foreign or not request.words:
-            return estimate_times(request.words, request.speech, request.duration_s, request.times)
+            return estimate_times(request.words, request.speech, request.duration_s, request.places)
         model, samples = self.transcriber.loaded_model(), read_samples(request.audio)
         try:
             heard = self._hear(request, model, samples)
         except (RuntimeError, ValueError) as error:
             raise EngineRejected(f"The recogniser failed to align the words of this chunk: {error}") from error
-        return place_words(request.words, heard, request.speech, request.duration_s, request.times)
+        return place_words(request.words, heard, request.speech, request.duration_s, request.places)
 
     def _hear(self, request: AlignmentRequest, model: RememberingModel, samples: Samples) -> list[Span | None]:
         """For each word where it was heard, or ``None``. Holds two windows at a time."""
@@ -189,18 +189,25 @@ def _count_here(
 ) -> int:
     """How many words from ``first`` on belong to the first of two windows.
 
-    Rough times say it. Without them, the words near the place that lengths suggest are tried in both.
+    Those near the place that lengths suggest are tried in both, as far as their segments do not say it.
     """
     here, there = windows
-    words = request.words[first:]
-    if request.times == "segment":
-        return sum(word.middle_s < there.span.start_s for word in words)
-    least, most = _likely_counts(words, _share(request.speech, here.span, there.span))
+    least, most = _likely_counts(request.words[first:], _share(request.speech, here.span, there.span))
+    if request.places:
+        least, most = _narrow_counts((least, most), request.places[first:], there.span.start_s)
     if most <= least:
         return least
     fits_here = ear.fit(here, texts[first : first + most])[least:]
     fits_there = ear.fit(there, texts[first + least : first + most])
     return least + best_split(fits_here, fits_there)
+
+
+def _narrow_counts(likely: tuple[int, int], places: Sequence[Span], border_s: float) -> tuple[int, int]:
+    """The likely numbers among those that places allow; where there is none, what places say counts."""
+    least = sum(place.end_s + REACH_S <= border_s for place in places)
+    most = sum(place.start_s - REACH_S < border_s for place in places)
+    narrow = max(least, likely[0]), min(most, likely[1])
+    return narrow if narrow[0] <= narrow[1] else (least, most)
 
 
 def _share(speech: Sequence[Span], here: Span, there: Span) -> float:

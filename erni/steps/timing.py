@@ -8,7 +8,6 @@ import structlog
 
 from erni import codec
 from erni.aligning import estimate_times
-from erni.capabilities import Timing
 from erni.engine_ports import Aligner, AlignmentRequest
 from erni.errors import ConfigError, EngineError
 from erni.model import Recognition, Span, Word
@@ -31,7 +30,7 @@ def give_times(services: Services, work: PieceWork, recognition: Recognition, ke
     if all(word.timing == "exact" for word in recognition.words):
         return recognition
     if services.aligner is None:
-        return replace(recognition, words=_estimate(services, work, recognition))
+        return replace(recognition, words=_estimate(work, recognition), places=())
     own = stage_keys(services, work.job).align(key, services.aligner.fingerprint)
     found = find_recognition(services, work.job, own, 0.0)
     if found is not None:
@@ -41,8 +40,8 @@ def give_times(services: Services, work: PieceWork, recognition: Recognition, ke
     except (EngineError, ConfigError) as error:
         log.warning("alignment_failed", chunk=work.chunk.index, code=error.code, reason=error.message)
         warnings = (*recognition.warnings, not_aligned_notice(work.chunk))
-        return replace(recognition, words=_estimate(services, work, recognition), warnings=warnings)
-    timed = replace(recognition, words=words)
+        return replace(recognition, words=_estimate(work, recognition), warnings=warnings, places=())
+    timed = replace(recognition, words=words, places=())
     keep_result(services, work.job, own, codec.dump_recognition(timed), audio_s=_duration_s(work))
     return timed
 
@@ -54,7 +53,7 @@ def _align(services: Services, aligner: Aligner, work: PieceWork, recognition: R
                 audio=audio,
                 duration_s=_duration_s(work),
                 words=recognition.words,
-                times=_times_of(services, recognition),
+                places=recognition.places,
                 language=work.job.options.language or recognition.language,
                 speech=_own_speech(work),
                 checkpoint=make_checkpoint(services, work.job.job_id),
@@ -62,17 +61,8 @@ def _align(services: Services, aligner: Aligner, work: PieceWork, recognition: R
         )
 
 
-def _estimate(services: Services, work: PieceWork, recognition: Recognition) -> tuple[Word, ...]:
-    times = _times_of(services, recognition)
-    return estimate_times(recognition.words, _own_speech(work), _duration_s(work), times)
-
-
-def _times_of(services: Services, recognition: Recognition) -> Timing:
-    """What the times are worth that words have although no engine said them: those of one that can tell at least
-    segments lie inside theirs.
-    """
-    transcriber = services.transcribers.get(recognition.engine)
-    return "none" if transcriber is None or transcriber.capabilities.times == "none" else "segment"
+def _estimate(work: PieceWork, recognition: Recognition) -> tuple[Word, ...]:
+    return estimate_times(recognition.words, _own_speech(work), _duration_s(work), recognition.places)
 
 
 def _duration_s(work: PieceWork) -> float:

@@ -219,6 +219,26 @@ def test_damage_to_a_segment_is_told_when_it_is_read() -> None:
             list(read.segments)
 
 
+def test_places_of_words_are_kept_segment_by_segment() -> None:
+    words = tuple(Word(text, 0.0, 0.0, timing="estimated") for text in ("one", "two", "three"))
+    places = (Span(0.0, 4.7), Span(0.0, 4.7), Span(4.7, 8.0))
+    stored = codec.dump_recognition(Recognition("e", "m", None, words, places=places))
+    assert tuple(codec.load_recognition(stored).places) == places
+    assert json.loads(stored)["body"]["places"] == [[2, 0.0, 4.7], [1, 4.7, 8.0]]
+
+
+def test_a_recognition_from_before_there_were_places_has_none() -> None:
+    document = json.loads(codec.dump_recognition(Recognition("e", "m", None, (Word("one", 0.0, 1.0),))))
+    del document["body"]["places"]
+    assert codec.load_recognition(json.dumps(document).encode()).places == ()
+
+
+def test_a_recognition_with_places_for_some_of_its_words_is_damaged() -> None:
+    recognition = Recognition("e", "m", None, (Word("one", 0.0, 1.0), Word("two", 1.0, 2.0)), places=(Span(0, 1),))
+    with pytest.raises(DocumentDamaged):
+        codec.load_recognition(codec.dump_recognition(recognition))
+
+
 def test_word_said_in_two_chunks_is_one_string() -> None:
     stored = codec.dump_recognition(Recognition("e", "m", None, (Word("".join(["a", "gain"]), 0.0, 1.0),)))
     first, second = codec.load_recognition(stored), codec.load_recognition(stored)

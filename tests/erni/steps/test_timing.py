@@ -34,6 +34,7 @@ Submit = Callable[..., Job]
 
 ENGINE = "openai/gpt-transcribe"
 NEXT_ENGINE = "openai/gpt-4o-transcribe"
+IN_SEGMENTS = "openai/gpt-4o-transcribe-diarize"
 
 
 @pytest.fixture
@@ -134,6 +135,27 @@ def test_what_was_paid_is_kept_and_an_aligner_that_recovers_is_asked_again(
     assert len(moods.calls) == 2 * calls
     assert timings(transcript) == {"aligned"}
     assert "words_not_aligned" not in codes(transcript)
+
+
+def test_the_aligner_is_told_what_the_answer_told_of_times_and_no_more(remote: Services, submit: Submit) -> None:
+    """Also when the answer comes from the cache."""
+    moods = Moods()
+    finish(replace(remote, aligner=ScriptedAligner(moods, "one")), submit)
+    assert {tuple(call.places) for call in moods.calls} == {()}
+    for fingerprint in ("one", "other"):
+        moods.calls.clear()
+        finish(replace(remote, aligner=ScriptedAligner(moods, fingerprint)), submit, engine=IN_SEGMENTS)
+        assert moods.calls
+        for call in moods.calls:
+            assert len(call.places) == len(call.words)
+            assert 1 < len(set(call.places)) < len(call.words)
+
+
+def test_words_in_segments_are_estimated_inside_them(remote: Services, submit: Submit) -> None:
+    job, transcript = finish(remote, submit, engine=IN_SEGMENTS, diarizer=None)
+    (first, *_) = load_plan(remote, job.job_id).chunks
+    turn = [word for word in transcript.words if first.audio.start_s <= word.start_s < first.audio.start_s + 6.0]
+    assert 14 <= len(turn) <= 16
 
 
 def test_what_an_aligner_found_is_not_looked_for_again(remote: Services, submit: Submit) -> None:
