@@ -91,6 +91,32 @@ def test_words_nobody_said_are_estimated(aligner: WhisperAligner) -> None:
     assert share_aligned(words) < 0.25
 
 
+GERMAN = (
+    "Also ich finde, wir sollten das morgen noch einmal besprechen, weil es so nicht geht. Gut, dann machen wir das"
+)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("text", [GERMAN, GERMAN.casefold(), "Все люди рождаются свободными и равными"])
+def test_text_in_a_language_the_model_does_not_know_is_estimated_although_nobody_named_it(
+    aligner: WhisperAligner, text: str
+) -> None:
+    request = ask(SAMPLE, untimed(text.split() * 4), language=None)
+    words = aligner.align(request)
+    check_order(request.words, words, request.duration_s)
+    assert share_aligned(words) == 0
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("wrong", [1, 4])
+def test_english_that_nobody_named_is_aligned_although_some_of_it_is_wrong(aligner: WhisperAligner, wrong: int) -> None:
+    """Every fourth word, or none, is another one."""
+    texts = ["Zwetschge" if wrong > 1 and number % wrong == 0 else word for number, word in enumerate(WORDS)]
+    named = aligner.align(ask(SAMPLE, untimed(texts)))
+    assert aligner.align(ask(SAMPLE, untimed(texts), language=None)) == named
+    assert share_aligned(named) > 0.5
+
+
 @pytest.mark.models
 def test_words_stay_near_rough_times(aligner: WhisperAligner) -> None:
     exact = aligner.align(ask(SAMPLE, untimed(WORDS)))
