@@ -197,6 +197,16 @@ def test_a_text_model_of_a_server_whose_others_give_times_is_understood_once_tol
     assert ({word.timing for word in found.words}, found.places) == ({"estimated"}, ())
 
 
+def test_a_whisper_cpp_that_answers_elsewhere_is_healthy_and_says_how_to_start_it(clip: Path) -> None:
+    vendor = OpenAIVendor(ScriptedListening(), kind="whisper.cpp", path="/inference")
+    with serve(vendor.app) as served:
+        connection = OpenAIConnection("mine", f"{served.url}/v1", API_KEY, timeout_s=10.0)
+        engine = server_transcriber("mine", connection, ServerTerms("m", "whisper.cpp"), Uploads())
+        engine.probe()
+        with pytest.raises(EngineRejected, match="--inference-path /v1/audio/transcriptions"):
+            engine.transcribe(request(clip))
+
+
 def test_a_server_told_to_give_segments_gives_them(clip: Path) -> None:
     vendor = OpenAIVendor(ScriptedListening(), kind="vllm")
     with serve(vendor.app) as served:
