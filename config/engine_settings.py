@@ -57,6 +57,9 @@ class CompatibleServer(SettingsGroup):
     kind: Literal["openai", "speaches", "whisper.cpp", "localai", "vllm"] = Field(
         "openai", description="Whose deviations to expect."
     )
+    times: Literal["word", "segment", "none"] | None = Field(
+        None, description="The finest times its model gives. Unset: those usual for its kind."
+    )
     api_key: SecretStr | None = Field(None, description="Its key, where it wants one.")
     timeout_s: float = Field(300.0, gt=0, description="Longest wait for the answer to one chunk.")
     concurrency: int | None = Field(None, ge=1, description="Calls at a time, over all workers.")

@@ -71,7 +71,7 @@ def _servers(settings: Settings, *, taken: frozenset[str]) -> dict[str, Transcri
             raise ConfigError(f"ERNI_SERVERS__{name.upper()}: choose another name; engines go by this one.")
         key = server.api_key.get_secret_value() if server.api_key is not None else None
         connection = OpenAIConnection(name, server.url, key, None, server.timeout_s)
-        terms = ServerTerms(server.model, server.kind, server.concurrency, server.requests_per_minute)
+        terms = ServerTerms(server.model, server.kind, server.times, server.concurrency, server.requests_per_minute)
         servers[name] = server_transcriber(name, connection, terms, _uploads(settings))
     return servers
 

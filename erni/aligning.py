@@ -1,7 +1,7 @@
 """When each word of a text was said, from where some of them were heard: the rest is guessed. Pure; hears nothing.
 
 A guess never lies in silence. Words nobody heard fill the speech between the heard words around them, each by its
-letters; where words came with rough times, each stays near its own.
+letters; where words came in segments with times, each stays in its own.
 
 All of it is reckoned in *spoken time*: seconds of speech since the start of the chunk, in which silence takes no time.
 """
@@ -15,38 +15,39 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from typing import Final
 
-from erni.capabilities import Timing
 from erni.model import Span, Word
 
-_HINT_REACH_S: Final = 1.5
-"""Rough times are about a second off. A word heard farther from its own was taken for another one."""
+REACH_S: Final = 1.5
+"""A segment's borders are about a second off. A word heard farther outside was taken for another one."""
 _NEAR_S: Final = 0.3
 """A word heard in silence this close to speech belongs there: neither VAD nor the aligner is more exact."""
 _LEAST_S: Final = 0.04
 """Words squeezed into less than this each take a share of a neighbour's time."""
 _NARROW_S: Final = 2.0
-"""In less room than this rough times say nothing."""
+"""In less room than this the borders of segments say nothing."""
 
 
 def place_words(
-    words: Sequence[Word], heard: Sequence[Span | None], speech: Sequence[Span], duration_s: float, times: Timing
+    words: Sequence[Word],
+    heard: Sequence[Span | None],
+    speech: Sequence[Span],
+    duration_s: float,
+    places: Sequence[Span] = (),
 ) -> tuple[Word, ...]:
     """The same words, one after the other within ``[0, duration_s]``, each inside one stretch of ``speech``.
 
     ``heard`` says of each word where it was heard, if it was: such a word is ``aligned``, without the silence at its
     edges. One far from any speech was not heard. All others are ``estimated``, and so is a heard neighbour of words
-    left without room, with whom it shares. Where ``times`` is ``segment``, the words' own times say roughly where they
-    belong. Without speech, all of the chunk counts as speech.
+    left without room, with whom it shares. ``places`` says of each word between which times it was said, about, in
+    order of their starts; it is empty where that is not known. Without speech, all of the chunk counts as speech.
     """
     clock = _SpokenClock.of(speech, duration_s)
-    hints = [Span(word.start_s, word.end_s) for word in words] if times == "segment" else None
-    aligned = _make_room(words, _check_order([clock.spoken(span) for span in _near_hints(heard, hints)]), clock.total_s)
+    near = _near_places(heard, places) if places else heard
+    aligned = _make_room(words, _check_order([clock.spoken(span) for span in near]), clock.total_s)
     guessed: dict[int, Span] = {}
     for first, behind in _runs_of_none(aligned):
-        room = _room(aligned, first, behind, clock.total_s)
-        spans = _spread(words[first:behind], room)
-        if hints is not None:
-            spans = _stay_near(hints[first:behind], spans, room, clock)
+        run, room = words[first:behind], _room(aligned, first, behind, clock.total_s)
+        spans = _spread_in_places(run, places[first:behind], room, clock) if places else _spread(run, room)
         guessed.update(zip(range(first, behind), spans, strict=True))
     return tuple(
         _with_times(word, clock.recorded(span or guessed[index]), duration_s, is_aligned=span is not None)
@@ -55,10 +56,10 @@ def place_words(
 
 
 def estimate_times(
-    words: Sequence[Word], speech: Sequence[Span], duration_s: float, times: Timing = "none"
+    words: Sequence[Word], speech: Sequence[Span], duration_s: float, places: Sequence[Span] = ()
 ) -> tuple[Word, ...]:
     """As ``place_words`` of words of which none was heard."""
-    return place_words(words, [None] * len(words), speech, duration_s, times)
+    return place_words(words, [None] * len(words), speech, duration_s, places)
 
 
 def best_split(here: Sequence[float], there: Sequence[float]) -> int:
@@ -97,6 +98,10 @@ class _SpokenClock:
             return 0.0
         stretch = self.stretches[index]
         return self.begins[index] + min(time_s, stretch.end_s) - stretch.start_s
+
+    def between(self, place: Span, reach_s: float = 0.0) -> Span:
+        """The spoken time between two recorded times, or as far around them as ``reach_s``."""
+        return Span(self.at(place.start_s - reach_s), self.at(place.end_s + reach_s))
 
     def spoken(self, span: Span | None) -> Span | None:
         """The part of a recorded span in the stretch that holds most of it, or near which it is; else none."""
@@ -137,17 +142,15 @@ class _SpokenClock:
         return largest if largest.duration_s > 0 else None
 
 
-def _near_hints(heard: Sequence[Span | None], hints: Sequence[Span] | None) -> Sequence[Span | None]:
+def _near_places(heard: Sequence[Span | None], places: Sequence[Span]) -> list[Span | None]:
     """Without those heard too far from where they belong."""
-    if hints is None:
-        return heard
     return [
-        span if span is not None and _is_near(span, hint) else None for span, hint in zip(heard, hints, strict=True)
+        span if span is not None and _is_near(span, place) else None for span, place in zip(heard, places, strict=True)
     ]
 
 
-def _is_near(span: Span, hint: Span) -> bool:
-    return max(abs(span.start_s - hint.start_s), abs(span.end_s - hint.end_s)) <= _HINT_REACH_S
+def _is_near(span: Span, place: Span) -> bool:
+    return place.start_s - REACH_S <= span.start_s and span.end_s <= place.end_s + REACH_S
 
 
 def _check_order(spans: Sequence[Span | None]) -> list[Span | None]:
@@ -202,19 +205,52 @@ def _spread(run: Sequence[Word], room: Span) -> list[Span]:
     return [Span(*borders_of_word) for borders_of_word in pairwise(borders)]
 
 
-def _stay_near(hints: Sequence[Span], spread: Sequence[Span], room: Span, clock: _SpokenClock) -> list[Span]:
-    """Each at its rough time, or in narrow room where it was spread, as far as those before it and the room let it."""
+def _spread_in_places(run: Sequence[Word], places: Sequence[Span], room: Span, clock: _SpokenClock) -> list[Span]:
+    """Words of one place over the speech in it, as far as those before them and the room let them."""
+    if room.duration_s < _NARROW_S:
+        return _spread_in_narrow_room(run, places, room, clock)
     spans: list[Span] = []
     done_s = room.start_s
-    for hint, even in zip(hints, spread, strict=True):
-        wanted = Span(clock.at(hint.start_s), clock.at(hint.end_s))
-        if room.duration_s < _NARROW_S:
-            earliest_s, latest_s = clock.at(hint.start_s - _HINT_REACH_S), clock.at(hint.start_s + _HINT_REACH_S)
-            wanted = Span(min(max(even.start_s, earliest_s), latest_s), even.end_s)
-        start_s = min(room.end_s, max(done_s, wanted.start_s))
-        done_s = min(room.end_s, max(start_s, wanted.end_s))
+    for first, behind in _runs_of_one_place(places):
+        around = Span(
+            min(place.start_s for place in places[first:behind]), max(place.end_s for place in places[first:behind])
+        )
+        part = _widen(clock.between(around), _LEAST_S * (behind - first), Span(done_s, room.end_s))
+        spans += _spread(run[first:behind], part)
+        done_s = part.end_s
+    return spans
+
+
+def _spread_in_narrow_room(run: Sequence[Word], places: Sequence[Span], room: Span, clock: _SpokenClock) -> list[Span]:
+    """As without places, but within reach of them."""
+    spans: list[Span] = []
+    done_s = room.start_s
+    for place, even in zip(places, _spread(run, room), strict=True):
+        reach = clock.between(place, REACH_S)
+        start_s = min(room.end_s, max(done_s, min(max(even.start_s, reach.start_s), reach.end_s)))
+        done_s = min(room.end_s, max(start_s, even.end_s))
         spans.append(Span(start_s, done_s))
     return spans
+
+
+def _runs_of_one_place(places: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """Which neighbours share a place, ``[first, behind)``: segments of people who talk at once count as one."""
+    first = 0
+    for behind in range(1, len(places) + 1):
+        if behind == len(places) or not _is_same_time(places[behind - 1], places[behind]):
+            yield first, behind
+            first = behind
+
+
+def _is_same_time(one: Span, other: Span) -> bool:
+    return one == other or one.overlap_s(other) > min(one.duration_s, other.duration_s) / 2
+
+
+def _widen(span: Span, least_s: float, room: Span) -> Span:
+    """The part of a span in the room, or the least around it that there is room for."""
+    start_s = min(max(span.start_s, room.start_s), room.end_s)
+    end_s = min(max(span.end_s, start_s + least_s), room.end_s)
+    return Span(max(room.start_s, min(start_s, end_s - least_s)), end_s)
 
 
 def _with_times(word: Word, span: Span, duration_s: float, *, is_aligned: bool) -> Word:

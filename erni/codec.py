@@ -1,9 +1,9 @@
 """Model to stored JSON and back: the only place that knows how Erni writes down its own values.
 
-A document is ``{"kind": ..., "schema_version": ..., "body": ...}`` in compact UTF-8 JSON. Values that occur
-by the thousand (words, turns, spans) are rows, not objects: fewer bytes and less time. A transcript's segments stand
-on lines of their own, so that a day of speech is written and read line by line; it is one JSON document all the same.
-The stored form is Erni's own business; what callers receive is made by ``erni.exporting``. Knows no store.
+A document is an envelope (``erni.envelopes``) and what this room puts into it. Values that occur by the
+thousand (words, turns, spans) are rows, not objects: fewer bytes and less time. A transcript's segments stand on lines
+of their own, so that a day of speech is written and read line by line; it is one JSON document all the same. The stored
+form is Erni's own business; what callers receive is made by ``erni.exporting``. Knows no store.
 
 Every ``load_`` raises DocumentDamaged when the bytes are not such a document or a newer Erni wrote them.
 """
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from sys import intern
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any
 
+from erni.envelopes import dump_envelope, encode_json, load_envelope
 from erni.errors import DocumentDamaged
 from erni.model import (
     Bill,
@@ -43,59 +45,46 @@ from erni.model import (
 )
 from erni.packing import PackedWords, SegmentLines, pack_segments, pack_words
 
-T = TypeVar("T")
-
-SCHEMA_VERSIONS: Final = {
-    "plan": 2,
-    "recognition": 1,
-    "diarization": 1,
-    "transcript": 1,
-    "preparation": 1,
-    "outcome": 2,
-    "one_shot": 1,
-}
-"""Raise a number when an older Erni could no longer read what is written; teach ``load_`` the older form."""
-
 
 def dump_plan(plan: Plan) -> bytes:
     """Times are kept to the last bit, because they become sample positions."""
-    return _dump("plan", _plan_object(plan))
+    return dump_envelope("plan", _plan_object(plan))
 
 
 def load_plan(content: bytes) -> Plan:
     """The plan, bit for bit as it was dumped."""
-    return _load("plan", content, _plan)
+    return load_envelope("plan", content, _plan)
 
 
 def dump_recognition(recognition: Recognition) -> bytes:
     """Word times are kept to the millisecond."""
-    return _dump("recognition", _recognition_object(recognition))
+    return dump_envelope("recognition", _recognition_object(recognition))
 
 
 def load_recognition(content: bytes) -> Recognition:
     """What one chunk's transcriber heard."""
-    return _load("recognition", content, _recognition)
+    return load_envelope("recognition", content, _recognition)
 
 
 def dump_diarization(diarization: Diarization) -> bytes:
     """Turn times are kept to the millisecond."""
-    return _dump("diarization", _diarization_object(diarization))
+    return dump_envelope("diarization", _diarization_object(diarization))
 
 
 def load_diarization(content: bytes) -> Diarization:
     """Who speaks when."""
-    return _load("diarization", content, _diarization)
+    return load_envelope("diarization", content, _diarization)
 
 
 def dump_one_shot(answer: OneShotAnswer) -> bytes:
     """Words and turns as above."""
     recognition, diarization = _recognition_object(answer.recognition), _diarization_object(answer.diarization)
-    return _dump("one_shot", {"recognition": recognition, "diarization": diarization})
+    return dump_envelope("one_shot", {"recognition": recognition, "diarization": diarization})
 
 
 def load_one_shot(content: bytes) -> OneShotAnswer:
     """What an engine found in a recording in one go."""
-    return _load(
+    return load_envelope(
         "one_shot",
         content,
         lambda body: OneShotAnswer(_recognition(body["recognition"]), _diarization(body["diarization"])),
@@ -125,17 +114,17 @@ def read_transcript(file: IO[bytes]) -> Transcript:
     wanted, because each is read when it is asked for; damage to one is told then.
     """
     lines = SegmentLines(file, _segment_line)
-    return _load("transcript", lines.frame, lambda body: _transcript(body, lines))
+    return load_envelope("transcript", lines.frame, lambda body: _transcript(body, lines))
 
 
 def dump_preparation(preparation: Preparation) -> bytes:
     """A plan in full, and where its audio is."""
-    return _dump("preparation", {"plan": _plan_object(preparation.plan), "job_id": preparation.job_id})
+    return dump_envelope("preparation", {"plan": _plan_object(preparation.plan), "job_id": preparation.job_id})
 
 
 def load_preparation(content: bytes) -> Preparation:
     """The plan of an earlier job."""
-    return _load("preparation", content, lambda body: Preparation(_plan(body["plan"]), body["job_id"]))
+    return load_envelope("preparation", content, lambda body: Preparation(_plan(body["plan"]), body["job_id"]))
 
 
 def dump_outcome(outcome: Outcome) -> bytes:
@@ -146,55 +135,23 @@ def dump_outcome(outcome: Outcome) -> bytes:
         "engine_s": _to_ms(outcome.engine_s),
         "usd": outcome.usd,
     }
-    return _dump("outcome", body)
+    return dump_envelope("outcome", body)
 
 
 def load_outcome(content: bytes) -> Outcome:
     """The answer of an earlier job."""
-    return _load("outcome", content, _outcome)
-
-
-def _dump(kind: str, body: dict[str, Any]) -> bytes:
-    return _encode({"kind": kind, "schema_version": SCHEMA_VERSIONS[kind], "body": body})
+    return load_envelope("outcome", content, _outcome)
 
 
 def _lines(kind: str, body: dict[str, Any], segments: Iterable[Segment]) -> Iterator[bytes]:
     """A document with ``segments``, for which ``body`` holds an empty list behind everything else."""
-    head, _, tail = _dump(kind, body).rpartition(b"[]")
+    head, _, tail = dump_envelope(kind, body).rpartition(b"[]")
     yield head + b"["
     separator = b"\n"
     for segment in segments:
-        yield separator + _encode(_segment_row(segment))
+        yield separator + encode_json(_segment_row(segment))
         separator = b",\n"
     yield b"\n]" + tail
-
-
-def _encode(value: object) -> bytes:
-    text = _to_json(value)
-    # Half a surrogate pair in an engine's text is no character; it must not cost the whole document.
-    return text.encode("utf-8", errors="replace")
-
-
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
-
-def _load(kind: str, content: bytes, build: Callable[[Any], T]) -> T:
-    try:
-        document = json.loads(content)
-        found, version = document["kind"], int(document["schema_version"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise DocumentDamaged(f"The stored {kind} is damaged: it is not an Erni document.") from error
-    if found != kind:
-        raise DocumentDamaged(f"The stored {kind} is damaged: it holds a {found}.")
-    if version > SCHEMA_VERSIONS[kind]:
-        raise DocumentDamaged(
-            f"The stored {kind} has schema version {version}; this Erni reads up to {SCHEMA_VERSIONS[kind]}. "
-            "Upgrade every host to the Erni that wrote it."
-        )
-    try:
-        return build(document["body"])
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise DocumentDamaged(f"The stored {kind} is damaged: its content is incomplete.") from error
 
 
 def _to_ms(time_s: float) -> float:
@@ -224,6 +181,7 @@ def _recognition_object(recognition: Recognition) -> dict[str, Any]:
         "warnings": [_notice_row(notice) for notice in recognition.warnings],
         "engine_s": _to_ms(recognition.engine_s),
         "bill": _bill_row(recognition.bill),
+        "places": [[len(list(words)), *_span_row(place)] for place, words in groupby(recognition.places)],
     }
 
 
@@ -341,7 +299,16 @@ def _recognition(body: Any) -> Recognition:
         # Absent in what the first Ernis wrote.
         language_confidence=body.get("language_confidence"),
         bill=_bill(body.get("bill")),
+        places=_places(body.get("places", ()), len(body["words"])),
     )
+
+
+def _places(rows: Any, word_count: int) -> tuple[Span, ...]:
+    """A row stands for all the words of a segment."""
+    places = tuple([place for count, *times in rows for place in [Span(*times)] * count])
+    if places and len(places) != word_count:
+        raise ValueError("Each word has a place, or none has.")
+    return places
 
 
 def _diarization(body: Any) -> Diarization:

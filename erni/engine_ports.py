@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from erni.capabilities import DiarizerCapabilities, Timing, TranscriberCapabilities, VoiceprintCapabilities
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities, VoiceprintCapabilities
 from erni.model import Diarization, OneShotAnswer, Recognition, Span, Word
 from erni.voices import Voices
 
@@ -116,14 +116,15 @@ class Transcriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AlignmentRequest:
-    """The words of a chunk that want times. Where ``times`` is ``segment``, those they have are about a second off;
-    where it is ``none`` they mean nothing. ``speech`` is what of the chunk is speech, on the chunk's clock.
+    """The words of a chunk that want times; those they have mean nothing. ``places`` says of each word between which
+    times it was said, give or take a second (those of its segment, where there are some), or is empty. ``speech`` is
+    what of the chunk is speech. All on the chunk's clock.
     """
 
     audio: Path
     duration_s: float
     words: Sequence[Word]
-    times: Timing
+    places: Sequence[Span]
     language: str | None
     speech: Sequence[Span]
     checkpoint: Callable[[], None]

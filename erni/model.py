@@ -133,7 +133,8 @@ class Recognition:
     """What a transcriber heard in one chunk; times count from the start of the chunk's audio.
 
     ``language_confidence`` is the probability (0-1) of a language the engine found out itself, ``None`` where it was
-    told or gives no number.
+    told or gives no number. ``places`` says, word by word, between which times the engine said it lies: its own, or
+    those of its segment. It is empty where the engine told nothing, or gave every word its own times.
     """
 
     engine: str
@@ -144,6 +145,7 @@ class Recognition:
     engine_s: float = 0.0
     language_confidence: float | None = None
     bill: Bill | None = None
+    places: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ Stage = Literal["prepare", "transcribe", "align", "embed", "diarize", "one_shot"
 STAGE_VERSIONS: Final[dict[Stage, int]] = {
     "prepare": 2,
     "transcribe": 3,
-    "align": 1,
+    "align": 2,
     "embed": 1,
     "diarize": 3,
     "one_shot": 1,
-    "job": 4,
+    "job": 5,
 }
 """Raise a number when a stage would answer otherwise than before: its old results are then not found any more."""
 
@@ -122,15 +122,20 @@ class StageKeys:
         )
 
     def whole(
-        self, prepare: StageKey, engine: TranscriberCapabilities, diarizer: DiarizerCapabilities | None
+        self,
+        prepare: StageKey,
+        engine: TranscriberCapabilities,
+        diarizer: DiarizerCapabilities | None,
+        aligner: str | None = None,
     ) -> StageKey:
-        """The job from upload to transcript."""
+        """The job from upload to transcript; ``aligner`` is the fingerprint of what gives times to its words."""
         options = self._job.options
         return self._key(
             "job",
             prepare.own if prepare.published is None else prepare.published,
             engine=[engine.engine, engine.model, engine.fingerprint],
             diarizer=[diarizer.engine, diarizer.model, diarizer.fingerprint] if diarizer else None,
+            aligner=aligner,
             options=[options.method, options.join, options.language, options.prompt, options.keywords],
             speakers=[options.num_speakers, options.min_speakers, options.max_speakers],
         )

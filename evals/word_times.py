@@ -1,8 +1,8 @@
 """How near to the truth are the times that words of text-only engines get: ``python -m evals.word_times DATA``.
 
 The words of a reference, in order of their starts, stand for the text of an engine; they are placed chunk by chunk, as
-in a job. ``--wrong`` spoils some, as no text is perfect. Needs recordings with ``words.tsv`` (the times of every
-word); others below DATA are passed over.
+in a job. ``--wrong`` spoils some, as no text is perfect; ``--segment-words`` makes them segments with times. Needs
+recordings with ``words.tsv`` (the times of every word); others below DATA are passed over.
 """
 
 from __future__ import annotations
@@ -74,6 +74,19 @@ def errors_of(given: Sequence[GivenWord], placed: Sequence[Word]) -> list[Placed
     ]
 
 
+def segments_of(given: Sequence[GivenWord], size: int) -> list[Span]:
+    """For each word the times of its segment, from the first start to the last end of ``size`` words; none where nobody
+    said any of them.
+    """
+    places: list[Span] = []
+    for group in (given[first : first + size] for first in range(0, len(given), size)):
+        said = [word.truth for word in group if word.truth is not None]
+        if not said:
+            return []
+        places += [Span(min(span.start_s for span in said), max(span.end_s for span in said))] * len(group)
+    return places
+
+
 def describe(name: str, words: Sequence[PlacedWord], of: int) -> str:
     """A line of the table: share, median and 90th percentile of the error without sign, median with sign."""
     errors = np.array([word.error_s for word in words])
@@ -86,8 +99,9 @@ def describe(name: str, words: Sequence[PlacedWord], of: int) -> str:
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--wrong", type=click.FloatRange(0, 1), default=0.0, help="Share of the words to spoil.")
+@click.option("--segment-words", type=click.IntRange(1), help="Words come in segments of so many; else in none.")
 @click.option("--model", help="The recogniser's model; else the bundled one.")
-def main(data: Path, wrong: float, model: str | None) -> None:
+def main(data: Path, wrong: float, segment_words: int | None, model: str | None) -> None:
     """Place the words of every recording below DATA that has their times."""
     aligner = WhisperAligner(WhisperTranscriber(model))
     aligner.transcriber.load()
@@ -96,12 +110,13 @@ def main(data: Path, wrong: float, model: str | None) -> None:
     guessed: list[PlacedWord] = []
     audio_s = cpu_s = 0.0
     for recording in timed:
-        for given, request in _requests(recording, wrong):
+        for given, request in _requests(recording, wrong, segment_words):
             started = time.process_time()
             placed += errors_of(given, aligner.align(request))
             cpu_s += time.process_time() - started
             audio_s += request.duration_s
-            guessed += errors_of(given, estimate_times(request.words, request.speech, request.duration_s))
+            guess = estimate_times(request.words, request.speech, request.duration_s, request.places)
+            guessed += errors_of(given, guess)
     click.echo(f"{'start of words, s':<22}{'share':>7}{'median':>9}{'90 %':>9}{'bias':>9}")
     for timing in ("aligned", "estimated"):
         click.echo(describe(timing, [word for word in placed if word.timing == timing], len(placed)))
@@ -111,7 +126,9 @@ def main(data: Path, wrong: float, model: str | None) -> None:
         click.echo(f"{len(placed)} words; {cpu_s / audio_s:.4f} s of processor per second of audio")
 
 
-def _requests(recording: Recording, wrong: float) -> Iterator[tuple[list[GivenWord], AlignmentRequest]]:
+def _requests(
+    recording: Recording, wrong: float, segment_words: int | None
+) -> Iterator[tuple[list[GivenWord], AlignmentRequest]]:
     """Each chunk of a recording, with the words whose middle lies in its audio."""
     with tempfile.TemporaryDirectory() as folder:
         canonical, piece = Path(folder, "audio.flac"), Path(folder, "chunk.flac")
@@ -125,7 +142,7 @@ def _requests(recording: Recording, wrong: float) -> Iterator[tuple[list[GivenWo
                     audio=piece,
                     duration_s=chunk.audio.duration_s,
                     words=[Word(word.text, 0.0, 0.0) for word in given],
-                    times="none",
+                    places=segments_of(given, segment_words) if segment_words else (),
                     language="en",
                     speech=[_shift(span, chunk) for span in plan.speech if span.overlap_s(chunk.audio)],
                     checkpoint=lambda: None,

@@ -11,7 +11,7 @@ import json
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +23,13 @@ from erni.errors import ErniError
 from vendors.faults import ErrorAnswer, Faults
 from vendors.listening import Listening
 from vendors.openai_models import MAX_CONTENT_BYTES, MODELS, Form, Model, Objection, find_objection
+from vendors.openai_servers import (
+    TEXT_MODEL,
+    WHISPER_MODEL,
+    find_server_objection,
+    is_readable,
+    spoken_language,
+)
 from vendors.openai_shapes import Heard, Kind, render_diarized, render_json, render_subtitles, render_verbose
 
 if TYPE_CHECKING:
@@ -54,11 +61,17 @@ def write_error(status: int, code: str | None) -> ErrorAnswer:
 
 @dataclass(slots=True)
 class OpenAIVendor:
-    """The vendor: ``app`` is served, ``faults`` steers and counts, ``forms`` has what was asked, call by call."""
+    """The vendor: ``app`` is served, ``faults`` steers and counts, ``forms`` has what was asked, call by call.
+
+    ``path`` is where it transcribes: whisper.cpp at ``/inference``, unless it is started with another
+    ``--inference-path``. ``installed`` are the models speaches has.
+    """
 
     listening: Listening
     api_key: str | None = API_KEY
     kind: Kind = "openai"
+    path: str = "/v1/audio/transcriptions"
+    installed: Collection[str] = (WHISPER_MODEL, TEXT_MODEL)
     faults: Faults = field(default_factory=lambda: Faults(write_error))
     forms: list[Form] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -66,7 +79,7 @@ class OpenAIVendor:
     @property
     def app(self) -> WSGIApplication:
         flask = Flask("vendors.openai")
-        flask.add_url_rule("/v1/audio/transcriptions", view_func=self._transcribe, methods=["POST"])
+        flask.add_url_rule(self.path, view_func=self._transcribe, methods=["POST"])
         flask.add_url_rule("/v1/models", view_func=self._models)
         flask.add_url_rule("/health", view_func=self._health)
         flask.register_error_handler(404, lambda _: self._object(Objection("Not found.", status=404)))
@@ -77,9 +90,12 @@ class OpenAIVendor:
             return self._unauthorised()
         if self.kind == "whisper.cpp":
             return self._object(Objection("Not found.", status=404))
+        ends = {name: model.shutdown_date for name, model in MODELS.items()}
+        if self.kind == "speaches":
+            ends = dict.fromkeys(self.installed)
         rows = [
             {"id": name, "object": "model", "created": CREATED, "owned_by": "openai", "shutdown_date": end}
-            for name, end in ((name, model.shutdown_date) for name, model in MODELS.items())
+            for name, end in ends.items()
         ]
         return _json({"object": "list", "data": rows})
 
@@ -110,17 +126,18 @@ class OpenAIVendor:
             return self._listen(form, audio)
 
     def _listen(self, form: Form, audio: Path) -> Response:
+        if not is_readable(self.kind, audio.read_bytes()):
+            return self._unreadable()
         try:
             duration_s = self.listening.duration_s(audio)
             if objection := self._objection(form, duration_s):
                 return self._object(objection)
-            language = form.first("language") or form.first("languages[]")
-            recognition = self.listening.transcribe(audio, None if language == "auto" else language)
+            language = spoken_language(self.kind, form.first("language") or form.first("languages[]"))
+            recognition = self.listening.transcribe(audio, language)
             wants_turns = form.response_format == "diarized_json"
             turns = self.listening.diarize(audio) if wants_turns else None
         except (ErniError, RuntimeError):
-            said = "Audio file might be corrupted or unsupported."
-            return self._object(Objection(said, "file", "invalid_value"))
+            return self._unreadable()
         self.faults.bill("transcribe", duration_s, hashlib.sha256(audio.read_bytes()).hexdigest())
         return self._render(form, Heard(recognition, duration_s, turns, form.first("prompt") or ""))
 
@@ -140,13 +157,15 @@ class OpenAIVendor:
         return renderers[form.response_format]()
 
     def _objection(self, form: Form, duration_s: float | None) -> Objection | None:
-        """OpenAI's own; the others take any model, and know fewer formats."""
+        """OpenAI's own, or the other server's."""
         if self.kind == "openai":
             return find_objection(form, duration_s)
-        refused = {"diarized_json"} | ({"srt", "vtt"} if self.kind == "vllm" else set())
-        if form.response_format in refused:
-            return Objection(f"Unsupported response_format: {form.response_format}")
-        return None
+        return find_server_objection(self.kind, form, self.installed)
+
+    def _unreadable(self) -> Response:
+        status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE if self.kind == "speaches" else HTTPStatus.BAD_REQUEST
+        said = "Audio file might be corrupted or unsupported."
+        return self._object(Objection(said, "file", "invalid_value", status=status))
 
     def _is_authorised(self) -> bool:
         return self.api_key is None or request.headers.get("Authorization") == f"Bearer {self.api_key}"
@@ -160,6 +179,8 @@ class OpenAIVendor:
         """Refuse, in the server's own way."""
         status, message = objection.status, objection.message
         match self.kind:
+            case "speaches" if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                return _json({"detail": "Internal server error", "error": message}, status)
             case "speaches":
                 return _json({"detail": message}, status)
             case "whisper.cpp":

@@ -38,12 +38,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was heard, times from the start of the audio; ``usage`` has the vendor's own numbers by its names."""
+    """What was heard, times from the start of the audio; ``usage`` has the vendor's own numbers by its names, and
+    ``places`` is as in a ``Recognition``.
+    """
 
     words: tuple[Word, ...]
     language: str | None
     usage: Mapping[str, float]
     warnings: tuple[Notice, ...] = ()
+    places: tuple[Span, ...] = ()
 
 
 def parse_answer(content: bytes, asked: Asked) -> Answer:
@@ -56,16 +59,19 @@ def parse_answer(content: bytes, asked: Asked) -> Answer:
         EngineAnswerInvalid: it is none of them, or its times are not those of this audio.
     """
     document = _read(content, asked)
-    words = list(_words(document, asked))
-    inside = [word for word in (_within(word, asked) for word in words) if word is not None]
-    if words and not inside:
+    heard = list(_words(document, asked))
+    placed = [placed for placed in (_within(*pair, asked) for pair in heard) if placed is not None]
+    if heard and not placed:
         raise EngineAnswerInvalid(f"{asked.name} answered with times outside of the audio.")
-    _check_texts(inside, asked)
+    placed.sort(key=lambda pair: pair[0].start_s)
+    words = tuple(word for word, _ in placed)
+    _check_texts(words, asked)
     return Answer(
-        tuple(sorted(inside, key=lambda word: word.start_s)),
+        words,
         _language(document),
         _usage(document.get("usage")),
-        tuple(_notices(document, len(words) - len(inside), asked)),
+        tuple(_notices(document, len(heard) - len(placed), asked)),
+        _known_places(placed, asked),
     )
 
 
@@ -108,27 +114,30 @@ def _read_json(text: str, name: str) -> Any:
         raise EngineAnswerInvalid(f"{name}'s answer is not JSON.") from error
 
 
-def _words(document: Mapping[str, Any], asked: Asked) -> Iterator[Word]:
+def _words(document: Mapping[str, Any], asked: Asked) -> Iterator[tuple[Word, Span]]:
+    """Each word and between which times the answer says it lies."""
     whole = Span(0.0, asked.duration_s)
     text = str(document["text"])
     heard = [_heard(row, asked) for row in _rows(document, "words", asked)]
     segments = _rows(document, "segments", asked)
     if heard:
-        yield from time_text(text, heard, whole)
+        yield from ((word, Span(word.start_s, word.end_s)) for word in time_text(text, heard, whole))
     elif segments:
         for segment in segments:
             yield from _segment_words(segment, asked)
     else:
-        yield from spread_text(text, whole)
+        yield from ((word, whole) for word in spread_text(text, whole))
 
 
-def _segment_words(segment: Mapping[str, Any], asked: Asked) -> Iterator[Word]:
+def _segment_words(segment: Mapping[str, Any], asked: Asked) -> Iterator[tuple[Word, Span]]:
     text = segment.get("text")
     if not isinstance(text, str):
         raise EngineAnswerInvalid(f"{asked.name} answered with a segment without text.")
     start_s, end_s = _times(segment, asked)
     span = Span(start_s, min(end_s, asked.duration_s) if start_s < asked.duration_s else end_s)
-    yield from time_text(text, [_heard(row, asked) for row in _rows(segment, "words", asked)], span)
+    heard = [_heard(row, asked) for row in _rows(segment, "words", asked)]
+    for word in time_text(text, heard, span):
+        yield word, Span(word.start_s, word.end_s) if heard else span
 
 
 def _heard(row: Mapping[str, Any], asked: Asked) -> HeardWord:
@@ -151,12 +160,23 @@ def _times(row: Mapping[str, Any], asked: Asked) -> tuple[float, float]:
     return start_s, max(start_s, end_s)
 
 
-def _within(word: Word, asked: Asked) -> Word | None:
+def _within(word: Word, place: Span, asked: Asked) -> tuple[Word, Span] | None:
     """The word, ended with the audio; ``None`` where it begins after it: recognisers invent words in padding."""
     if word.start_s >= asked.duration_s + LATE_S:
         return None
-    start_s = min(word.start_s, asked.duration_s)
-    return replace(word, start_s=round(start_s, 3), end_s=round(min(word.end_s, asked.duration_s), 3))
+    start_s, end_s = (round(min(time_s, asked.duration_s), 3) for time_s in (word.start_s, word.end_s))
+    return (
+        replace(word, start_s=start_s, end_s=end_s),
+        Span(min(place.start_s, asked.duration_s), min(place.end_s, asked.duration_s)),
+    )
+
+
+def _known_places(placed: Sequence[tuple[Word, Span]], asked: Asked) -> tuple[Span, ...]:
+    """None where every word has its own times, and none where no place says more than that it is in the audio."""
+    places = tuple(place for _, place in placed)
+    is_timed = all(word.timing == "exact" for word, _ in placed)
+    says_something = any(0 < place.duration_s < asked.duration_s for place in places)
+    return places if says_something and not is_timed else ()
 
 
 def _check_texts(words: Sequence[Word], asked: Asked) -> None:

@@ -28,6 +28,9 @@ from erni.errors import (
 _NO_MONEY: Final = re.compile(r"quota|billing|credit|spend|usage_limit")
 """In a type or code: ``insufficient_quota``, ``credit_balance_exhausted``, limits of spending and usage."""
 
+_CHECK_ADDRESS: Final = (
+    "Check its base URL; whisper.cpp's server must be started with --inference-path /v1/audio/transcriptions."
+)
 _KEY: Final = re.compile(r"\bsk-\S+")
 _REQUEST_ID: Final = re.compile(r"^[\w-]{1,80}$")
 
@@ -64,9 +67,16 @@ def explain_refusal(refusal: Refusal) -> EngineError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER or status in ANSWER_LOST:
         kind = EngineUnavailable if status in ANSWER_LOST else EngineDown
         return kind(f"{said}: it is out for now.{_request_id(refusal)}", retry_after_s=retry_after_s)
-    if status < HTTPStatus.BAD_REQUEST:
-        return EngineRejected(f"{said} where an answer was due. Check its base URL.")
-    return EngineRejected(f"{said}: it refuses this call.{_message(refusal.body)}{_request_id(refusal)}")
+    return EngineRejected(f"{said}{_explain_rejection(refusal)}")
+
+
+def _explain_rejection(refusal: Refusal) -> str:
+    if refusal.status < HTTPStatus.BAD_REQUEST:
+        return " where an answer was due. Check its base URL."
+    if refusal.status == HTTPStatus.NOT_FOUND and not isinstance(refusal.body, dict):
+        # Of a model it does not have, a server tells in an object.
+        return f": it does not transcribe at this address. {_CHECK_ADDRESS}"
+    return f": it refuses this call.{_message(refusal.body)}{_request_id(refusal)}"
 
 
 def parse_waiting_time(headers: Mapping[str, str]) -> float | None:

@@ -25,8 +25,9 @@ _FORBIDDEN_IN_KEYWORDS: Final = str.maketrans(dict.fromkeys("<>\r\n", " "))
 class Dialect:
     """Where a server differs from OpenAI.
 
-    ``any_language`` is what to ask for where the language is not known, ``None`` for nothing at all. ``health`` is the
-    path, from the server's root, that answers when it is up; without one its list of models is asked for.
+    ``times`` are the finest that its models usually give. ``any_language`` is what to ask for where the language is not
+    known, ``None`` for nothing at all. ``health`` is the path, from the server's root, that answers when it is up;
+    without one its list of models is asked for.
     """
 
     kind: ServerKind = "openai"
@@ -58,7 +59,7 @@ def build_form(
     request: TranscriptionRequest, capabilities: TranscriberCapabilities, dialect: Dialect
 ) -> dict[str, Any]:
     """Everything but the file."""
-    form: dict[str, Any] = {"model": capabilities.model, **_shape(request, capabilities.times)}
+    form: dict[str, Any] = {"model": capabilities.model, **_shape(request, capabilities.times, dialect)}
     extra: dict[str, Any] = dict(dialect.fields)
     if request.prompt and capabilities.has_prompt:
         form["prompt"] = request.prompt
@@ -73,12 +74,16 @@ def build_form(
     return {**form, "extra_body": extra} if extra else form
 
 
-def _shape(request: TranscriptionRequest, times: Timing) -> dict[str, Any]:
-    """The richest answer a model gives. Words alone may come without segments, so both are asked for."""
+def _shape(request: TranscriptionRequest, times: Timing, dialect: Dialect) -> dict[str, Any]:
+    """The richest answer a model gives. Words alone may come without segments, so both are asked for. OpenAI itself
+    tells segments only together with their speakers.
+    """
     if times == "word":
         return {"response_format": "verbose_json", "timestamp_granularities": ["word", "segment"]}
     if times == "none":
         return {"response_format": "json"}
+    if not dialect.is_vendor:
+        return {"response_format": "verbose_json", "timestamp_granularities": ["segment"]}
     is_long = request.duration_s > LONGEST_SINGLE_BLOCK_S
     return {"response_format": "diarized_json"} | ({"chunking_strategy": "auto"} if is_long else {})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from erni.capabilities import SECONDS_PER_MINUTE, Terms, TranscriberCapabilities
+from erni.capabilities import SECONDS_PER_MINUTE, Terms, Timing, TranscriberCapabilities
 from erni.catalogue import Catalogue, Row
 from erni.engine_ports import TranscriptionRequest
 from erni.engines.accounts import account_of
@@ -65,6 +65,7 @@ class OpenAITranscriber:
             warnings=(*answer.warnings, *self._cut_off_notices(answer.usage)),
             engine_s=time.perf_counter() - started,
             bill=None if self.row is None else price_usage(self.row, answer.usage, request.duration_s),
+            places=answer.places,
         )
 
     def probe(self) -> Mapping[str, date | None]:
@@ -120,10 +121,13 @@ def openai_transcribers(
 
 @dataclass(frozen=True, slots=True)
 class ServerTerms:
-    """What is known of a server of one's own: which model to ask for, whose deviations to expect, and its limits."""
+    """What is known of a server of one's own: which model to ask for, whose deviations to expect, the finest ``times``
+    it gives where those are not the usual ones of its kind, and its limits.
+    """
 
     model: str
     kind: ServerKind = "openai"
+    times: Timing | None = None
     concurrency: int | None = None
     requests_per_minute: int | None = None
 
@@ -133,13 +137,14 @@ def server_transcriber(
 ) -> OpenAITranscriber:
     """For a server that speaks the protocol, as ``engine``. It costs nothing, and its limits are the operator's."""
     dialect = DIALECTS[terms.kind]
+    times = terms.times or dialect.times
     capabilities = TranscriberCapabilities(
         engine=engine,
         model=terms.model,
         languages=None,
         upload_format=dialect.upload_format,
-        fingerprint=f"{terms.kind} {dialect.upload_format}",
-        times=dialect.times,
+        fingerprint=f"{terms.kind} {dialect.upload_format} times={times}",
+        times=times,
         has_keywords=dialect.keywords_field is not None,
         terms=Terms(
             account=account_of(engine, connection.api_key),

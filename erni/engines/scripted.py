@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
-from erni.engine_ports import ClusteringRequest, DiarizationRequest, EmbeddingRequest, TranscriptionRequest
+from erni.engine_ports import (
+    AlignmentRequest,
+    ClusteringRequest,
+    DiarizationRequest,
+    EmbeddingRequest,
+    TranscriptionRequest,
+)
 from erni.engines.clustering import cluster_speakers
 from erni.model import Diarization, Recognition, Turn, Word
 from erni.turns import label_turns
@@ -85,3 +91,15 @@ class ScriptedChunkedDiarizer:
         )
         turns = label_turns(voices.windows, labels)
         return Diarization(ENGINE, MODEL, turns, engine_s=voices.engine_s + time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedAligner:
+    """Answers each chunk with the words ``script`` returns for it, or with the error it raises."""
+
+    script: Callable[[AlignmentRequest], tuple[Word, ...]]
+    fingerprint: str = f"{ENGINE} {MODEL}"
+
+    def align(self, request: AlignmentRequest) -> tuple[Word, ...]:
+        request.checkpoint()
+        return self.script(request)

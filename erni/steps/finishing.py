@@ -44,6 +44,7 @@ from erni.steps.running import run_step, wanted_job, work_dir
 from erni.steps.shortfalls import (
     find_gaps,
     has_speakers,
+    lacks_times,
     lacks_voices,
     naming_notices,
     piece_of,
@@ -295,6 +296,7 @@ def _keep_outcome(services: Services, job: Job, results: _Results, transcript: T
     is_whole = (
         not job.options.voiceprints
         and not transcript.coverage.gaps
+        and not lacks_times(transcript.warnings)
         and all(step.status != "failed" and not step.failures for step in results.steps.values())
     )
     if not is_whole:

@@ -68,6 +68,7 @@ def whole_key(services: Services, job: Job) -> StageKey:
         prepare_key(services, job),
         first_capabilities(services, job),
         diarizer.capabilities if diarizer else None,
+        services.aligner.fingerprint if services.aligner else None,
     )
 
 

@@ -1,4 +1,5 @@
-"""What a transcript lacks, from how the pieces of its job ended: gaps, and notices about speakers. Decides only."""
+"""What a transcript lacks, from how the pieces of its job ended: gaps, and notices about speakers and
+times. Decides only."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from erni.jobs import Job, Piece, Step, StepKind
-from erni.model import Chunk, Diarization, Gap, Notice, Plan
+from erni.model import Chunk, Diarization, Gap, Notice, Plan, Span
 from erni.steps.pieces import DIARIZATION, ONE_SHOT
 
 DIARIZATION_FAILED: Final = "diarization_failed"
 VOICES_UNHEARD: Final = "voices_unheard"
 VOICES_NOT_COMPARED: Final = "voices_not_compared"
+WORDS_NOT_ALIGNED: Final = "words_not_aligned"
 MOST_SHOWN: Final = 5
 """Ids of known voices named in a notice; there may be hundreds."""
 
@@ -66,6 +68,17 @@ def has_speakers(job: Job, plan: Plan) -> bool:
 def lacks_voices(notices: Sequence[Notice]) -> bool:
     """Whether something about the speakers could still be found out by trying again."""
     return any(notice.code in (DIARIZATION_FAILED, VOICES_UNHEARD, VOICES_NOT_COMPARED) for notice in notices)
+
+
+def not_aligned_notice(chunk: Chunk) -> Notice:
+    """Says, on the clock of the chunk's audio, that its words should have better times."""
+    message = "The times of the words here are estimated: they could not be looked for in the audio."
+    return Notice(WORDS_NOT_ALIGNED, message, Span(0.0, chunk.audio.duration_s))
+
+
+def lacks_times(notices: Sequence[Notice]) -> bool:
+    """Whether words have worse times than they would have if the job were done again."""
+    return any(notice.code == WORDS_NOT_ALIGNED for notice in notices)
 
 
 def _engines_tried(step: Step | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erni import codec
+from erni.envelopes import SCHEMA_VERSIONS
 from erni.errors import DocumentDamaged
 from erni.model import (
     SAMPLE_RATE_HZ,
@@ -162,7 +163,7 @@ def test_document_with_missing_content_is_called_damaged(kind: str, body: object
 
 @pytest.mark.parametrize("kind", LOADERS)
 def test_document_of_a_newer_version_asks_for_an_upgrade(kind: str) -> None:
-    newer = codec.SCHEMA_VERSIONS[kind] + 1
+    newer = SCHEMA_VERSIONS[kind] + 1
     content = json.dumps({"kind": kind, "schema_version": newer, "body": {}}).encode()
     with pytest.raises(DocumentDamaged, match=f"schema version {newer}.*Upgrade"):
         LOADERS[kind](content)
@@ -216,6 +217,26 @@ def test_damage_to_a_segment_is_told_when_it_is_read() -> None:
         read = codec.read_transcript(io.BytesIO(damage))
         with pytest.raises(DocumentDamaged, match="one of its segments"):
             list(read.segments)
+
+
+def test_places_of_words_are_kept_segment_by_segment() -> None:
+    words = tuple(Word(text, 0.0, 0.0, timing="estimated") for text in ("one", "two", "three"))
+    places = (Span(0.0, 4.7), Span(0.0, 4.7), Span(4.7, 8.0))
+    stored = codec.dump_recognition(Recognition("e", "m", None, words, places=places))
+    assert tuple(codec.load_recognition(stored).places) == places
+    assert json.loads(stored)["body"]["places"] == [[2, 0.0, 4.7], [1, 4.7, 8.0]]
+
+
+def test_a_recognition_from_before_there_were_places_has_none() -> None:
+    document = json.loads(codec.dump_recognition(Recognition("e", "m", None, (Word("one", 0.0, 1.0),))))
+    del document["body"]["places"]
+    assert codec.load_recognition(json.dumps(document).encode()).places == ()
+
+
+def test_a_recognition_with_places_for_some_of_its_words_is_damaged() -> None:
+    recognition = Recognition("e", "m", None, (Word("one", 0.0, 1.0), Word("two", 1.0, 2.0)), places=(Span(0, 1),))
+    with pytest.raises(DocumentDamaged):
+        codec.load_recognition(codec.dump_recognition(recognition))
 
 
 def test_word_said_in_two_chunks_is_one_string() -> None:

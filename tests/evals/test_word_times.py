@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from erni.model import Span, Word
-from evals.word_times import GivenWord, PlacedWord, describe, errors_of, spoil
+from evals.word_times import GivenWord, PlacedWord, describe, errors_of, segments_of, spoil
 
 SAID = [GivenWord(f"w{number}", Span(number, number + 0.5)) for number in range(1000)]
 
@@ -31,6 +31,12 @@ def test_words_nobody_said_have_no_error() -> None:
     given = [GivenWord("one", Span(1.0, 1.5)), GivenWord("two", None)]
     placed = [Word("one", 0.75, 1.5, timing="aligned"), Word("two", 3.0, 3.5, timing="estimated")]
     assert errors_of(given, placed) == [PlacedWord("aligned", -0.25)]
+
+
+def test_a_segment_lasts_from_its_first_word_to_its_last() -> None:
+    words = [*SAID[:2], GivenWord("nobody", None), SAID[2]]
+    assert segments_of(words, 3) == [Span(0, 1.5)] * 3 + [Span(2, 2.5)]
+    assert segments_of([*SAID[:2], GivenWord("nobody", None)], 2) == []
 
 
 def test_a_line_shows_share_median_and_bias() -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openai
 import pytest
 import soundfile
 
-from erni.model import SAMPLE_RATE_HZ
+from erni.model import SAMPLE_RATE_HZ, Diarization, Recognition
+from erni.voices import Voices
 from vendors.faults import Fault
 from vendors.listening import LocalListening, ScriptedListening
 from vendors.openai import API_KEY, OpenAIVendor
 from vendors.openai_models import MAX_CONTENT_BYTES, MODELS
+from vendors.openai_servers import TEXT_MODEL, WHISPER_MODEL
 from vendors.server import serve
 
 CLIP_S = 13.0
@@ -41,9 +46,13 @@ def sound(duration_s: float = CLIP_S) -> tuple[str, bytes, str]:
     noise = np.random.default_rng(0).integers(-200, 200, round(duration_s * SAMPLE_RATE_HZ), dtype=np.int16)
     if duration_s > 60:
         noise[:] = 0
+    return "clip.flac", encode(noise, "FLAC"), "audio/flac"
+
+
+def encode(samples: npt.NDArray[np.int16], audio_format: str) -> bytes:
     written = io.BytesIO()
-    soundfile.write(written, noise, SAMPLE_RATE_HZ, format="FLAC")
-    return "clip.flac", written.getvalue(), "audio/flac"
+    soundfile.write(written, samples, SAMPLE_RATE_HZ, format=audio_format)
+    return written.getvalue()
 
 
 def ask(client: openai.OpenAI, **fields: Any) -> Any:
@@ -172,6 +181,81 @@ def test_errors_on_demand_are_the_vendors_own(client: openai.OpenAI, vendor: Ope
 def test_answered_calls_are_billed_once_by_their_length(client: openai.OpenAI, vendor: OpenAIVendor) -> None:
     ask(client, model="whisper-1")
     assert [(call.work, call.audio_s) for call in vendor.faults.billed] == [("transcribe", CLIP_S)]
+
+
+@pytest.fixture
+def ask_server() -> Iterator[Callable[..., Any]]:
+    """Asks a server of a kind, the vendor given, for ``verbose_json``."""
+    with ExitStack() as stack:
+
+        def ask_it(vendor: OpenAIVendor, **fields: Any) -> Any:
+            served = stack.enter_context(serve(vendor.app))
+            client = openai.OpenAI(api_key=API_KEY, base_url=f"{served.url}/v1", max_retries=0)
+            stack.enter_context(client)
+            return ask(client, **{"model": WHISPER_MODEL, "response_format": "verbose_json", **fields})
+
+        yield ask_it
+
+
+@dataclass
+class Overheard:
+    """Listens as the script says, and notes the languages it was told."""
+
+    told: list[str | None] = field(default_factory=list)
+    script: ScriptedListening = field(default_factory=ScriptedListening)
+
+    def duration_s(self, audio: Path) -> float:
+        return self.script.duration_s(audio)
+
+    def transcribe(self, audio: Path, language: str | None = None) -> Recognition:
+        self.told.append(language)
+        return self.script.transcribe(audio, language)
+
+    def diarize(self, audio: Path, num_speakers: int | None = None) -> Diarization:
+        return self.script.diarize(audio, num_speakers)
+
+    def embed(self, audio: Path) -> Voices:
+        return self.script.embed(audio)
+
+
+def test_whisper_cpp_reads_wav_alone_and_takes_it_for_english(ask_server: Callable[..., Any]) -> None:
+    listening = Overheard()
+    wav = ("a.wav", encode(np.zeros(SAMPLE_RATE_HZ, np.int16), "WAV"), "audio/wav")
+    for language in ({}, {"language": "auto"}, {"language": "de"}):
+        assert ask_server(OpenAIVendor(listening, kind="whisper.cpp"), file=wav, **language).segments
+    assert listening.told == ["en", None, "de"]
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask_server(OpenAIVendor(listening, kind="whisper.cpp"), file=sound())
+    assert refused.value.body == "Invalid request"
+
+
+def test_whisper_cpp_answers_at_inference_unless_told_otherwise(ask_server: Callable[..., Any]) -> None:
+    with pytest.raises(openai.NotFoundError) as refused:
+        ask_server(OpenAIVendor(ScriptedListening(), kind="whisper.cpp", path="/inference"))
+    assert refused.value.body == "File Not Found"
+
+
+def test_speaches_has_the_models_installed_there_alone(ask_server: Callable[..., Any]) -> None:
+    with pytest.raises(openai.NotFoundError) as refused:
+        ask_server(OpenAIVendor(ScriptedListening(), kind="speaches", installed=()))
+    assert "not installed locally" in str(refused.value.body)
+    with serve(OpenAIVendor(ScriptedListening(), kind="speaches", installed=("one",)).app) as served:
+        client = openai.OpenAI(api_key=API_KEY, base_url=f"{served.url}/v1", max_retries=0)
+        assert [model.id for model in client.models.list()] == ["one"]
+
+
+def test_speaches_falls_over_a_format_its_text_models_do_not_have(ask_server: Callable[..., Any]) -> None:
+    vendor = OpenAIVendor(ScriptedListening(), kind="speaches")
+    with pytest.raises(openai.InternalServerError):
+        ask_server(vendor, model=TEXT_MODEL)
+    assert vendor.faults.billed == ()
+    assert ask_server(vendor, model=TEXT_MODEL, response_format="json").text
+
+
+def test_speaches_cannot_decode_what_is_no_sound(ask_server: Callable[..., Any]) -> None:
+    with pytest.raises(openai.APIStatusError) as refused:
+        ask_server(OpenAIVendor(ScriptedListening(), kind="speaches"), file=("a.flac", b"no sound", "audio/flac"))
+    assert refused.value.status_code == 415
 
 
 @pytest.mark.models

@@ -9,21 +9,27 @@ import numpy as np
 import pytest
 import soundfile
 
+from config.engines import build_transcribers
+from config.settings import load_settings
 from erni.catalogue import load_catalogue
+from erni.chunking import ChunkLimits, plan_chunks
 from erni.engine_ports import TranscriptionRequest
 from erni.engines.openai_connection import OpenAIConnection
 from erni.engines.openai_transcriber import OpenAITranscriber, openai_transcribers
 from erni.engines.uploads import Uploads
 from erni.errors import EngineError, EngineRateLimited, EngineUnavailable
-from erni.model import SAMPLE_RATE_HZ
+from erni.model import SAMPLE_RATE_HZ, Span
+from erni.steps.reusing import fit_limits
 from vendors.faults import Fault
 from vendors.listening import ScriptedListening
 from vendors.openai import API_KEY, OpenAIVendor
-from vendors.openai_models import MAX_CONTENT_BYTES, MODELS
+from vendors.openai_models import MAX_CONTENT_BYTES, MAX_DURATION_S, MODELS
 from vendors.server import serve
 
 CATALOGUE = load_catalogue(None, 1.0)
 CLIP_S = 8.0
+LONG_S = 8 * 3600.0
+ENDLESS_CHUNKS = ChunkLimits(target_s=LONG_S, max_s=LONG_S, overlap_s=2.0, min_silence_s=0.2)
 
 
 @pytest.fixture
@@ -47,29 +53,46 @@ def noise(tmp_path: Path, duration_s: float) -> TranscriptionRequest:
 
 
 def test_fault_8_the_configured_address_is_the_one_asked(
-    engines: dict[str, OpenAITranscriber],
-    vendor: OpenAIVendor,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    vendor: OpenAIVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From the environment on, with the SDK's own variables leading elsewhere."""
     for name in ("OPENAI_API_URL", "OPENAI_BASE_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/v1")
-    engines["openai/whisper-1"].transcribe(noise(tmp_path, CLIP_S))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+    with serve(vendor.app) as served:
+        monkeypatch.setenv("ERNI_OPENAI__BASE_URL", f"{served.url}/v1")
+        monkeypatch.setenv("ERNI_OPENAI__API_KEY", API_KEY)
+        monkeypatch.setenv("ERNI_DATA_DIR", str(tmp_path / "data"))
+        settings = load_settings()
+        settings.temporary_dir.mkdir(parents=True)
+        build_transcribers(settings)["openai/whisper-1"].transcribe(noise(tmp_path, CLIP_S))
     assert [received.status for received in vendor.faults.received] == [200]
 
 
+def test_fault_11_the_limits_kept_are_the_vendors_seconds() -> None:
+    kept = {row.model: row.max_seconds for row in CATALOGUE.of("openai", "transcriber")}
+    limited = {name: model.max_duration_s for name, model in MODELS.items() if model.max_duration_s is not None}
+    assert limited == dict.fromkeys(
+        ("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"), MAX_DURATION_S
+    )
+    assert {model: kept[model] for model in limited} == limited
+
+
 @pytest.mark.parametrize("model", MODELS)
-def test_fault_11_the_longest_chunk_of_each_model_is_within_its_limits(
+def test_fault_11_every_chunk_of_a_long_recording_is_within_its_models_limits(
     engines: dict[str, OpenAITranscriber], vendor: OpenAIVendor, tmp_path: Path, model: str
 ) -> None:
+    """However long chunks the operator asks for, and although nobody makes a pause."""
     engine = engines[f"openai/{model}"]
-    longest_s = engine.capabilities.longest_chunk_s
-    assert longest_s is not None
-    assert longest_s <= (MODELS[model].max_duration_s or longest_s)
+    limits = fit_limits(ENDLESS_CHUNKS, [engine.capabilities])
+    plan = plan_chunks(LONG_S, [Span(0.0, LONG_S)], limits)
+    assert sum(chunk.own.duration_s for chunk in plan.chunks) == pytest.approx(LONG_S)
     sample_s = 60.0
     engine.transcribe(noise(tmp_path, sample_s))
-    sent = vendor.faults.received[0].headers["content-length"]
-    assert int(sent) * longest_s / sample_s < MAX_CONTENT_BYTES
+    bytes_per_s = int(vendor.faults.received[0].headers["content-length"]) / sample_s
+    for chunk in plan.chunks:
+        assert chunk.audio.duration_s <= (MODELS[model].max_duration_s or LONG_S)
+        assert chunk.audio.duration_s * bytes_per_s < MAX_CONTENT_BYTES
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from erni.engines.openai_answers import Answer, Asked, parse_answer, parse_shutdown_dates
 from erni.errors import EngineAnswerInvalid
+from erni.model import Span
 
 VENDOR = Asked("OpenAI", 8.47)
 SERVER = Asked("speaches", 8.47, may_be_plain=True)
@@ -85,6 +86,33 @@ def test_diarized_segments_keep_their_times_and_lose_their_labels() -> None:
     assert texts(answer) == ["Thanks.", "Hi", "you"]
     assert (answer.words[1].start_s, answer.words[2].end_s) == (4.7, 8.0)
     assert all(word.timing == "estimated" and word.speaker is None for word in answer.words)
+    assert answer.places == (Span(0.0, 4.7), Span(4.7, 8.0), Span(4.7, 8.0))
+
+
+def test_an_answer_whose_words_all_have_their_own_times_names_no_places() -> None:
+    assert parse(VERBOSE).places == ()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"text": "Hello you"},
+        {"text": "Hello you", "segments": [{"start": 0.0, "end": 9.0, "text": "Hello you"}]},
+        {"text": "Hello you", "segments": [{"start": 0.0, "end": 0.0, "text": "Hello you"}]},
+    ],
+)
+def test_an_answer_that_tells_no_times_names_no_places_whatever_it_was_asked_for(document: dict[str, Any]) -> None:
+    answer = parse(document, SERVER)
+    assert texts(answer) == ["Hello", "you"]
+    assert answer.places == ()
+
+
+def test_words_with_times_lie_there_and_others_in_their_segment() -> None:
+    timed = {"start": 0.0, "end": 1.0, "text": "Hi", "words": [{"word": "Hi", "start": 0.2, "end": 0.6}]}
+    bare = {"start": 2.0, "end": 9.0, "text": "and you"}
+    answer = parse({"text": "Hi and you", "segments": [timed, bare]}, SERVER)
+    assert [word.timing for word in answer.words] == ["exact", "estimated", "estimated"]
+    assert answer.places == (Span(0.2, 0.6), Span(2.0, 8.47), Span(2.0, 8.47))
 
 
 def test_no_speech_is_no_words() -> None:

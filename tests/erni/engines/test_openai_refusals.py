@@ -63,6 +63,12 @@ def test_a_refusal_is_told_in_the_vendors_words(body: object) -> None:
     assert said == 'OpenAI answered 400: it refuses this call. It says: "Bad audio.". Its request id: req_1.'
 
 
+def test_a_page_not_found_tells_what_to_check_and_a_model_not_found_what_the_vendor_says() -> None:
+    assert "--inference-path" in explain_refusal(Refusal("mine", 404, "File Not Found")).message
+    said = explain_refusal(Refusal("OpenAI", 404, error("No such model.", code="model_not_found"))).message
+    assert said == 'OpenAI answered 404: it refuses this call. It says: "No such model.".'
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 429])
 def test_no_key_and_no_address_is_repeated(status: int) -> None:
     body = error("Key sk-proj-abc123 at https://host/v1?token=x is wrong.\nReally " + "very " * 200)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from erni.capabilities import TranscriberCapabilities
+from erni.capabilities import Timing, TranscriberCapabilities
 from erni.catalogue import load_catalogue
 from erni.engine_ports import TranscriptionRequest
 from erni.engines.openai_requests import DIALECTS, OPENAI, ServerKind, build_form
@@ -58,6 +58,24 @@ def test_the_diarizing_model_gets_no_prompt_and_a_strategy_for_long_audio_only()
 def test_an_unknown_language_is_not_named() -> None:
     for row in CATALOGUE.of("openai", "transcriber"):
         assert not {"language", "languages"} & form_of(row.model, language=None).keys()
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ("word", {"response_format": "verbose_json", "timestamp_granularities": ["word", "segment"]}),
+        ("segment", {"response_format": "verbose_json", "timestamp_granularities": ["segment"]}),
+        ("none", {"response_format": "json"}),
+    ],
+)
+@pytest.mark.parametrize("kind", DIALECTS)
+def test_any_server_is_asked_for_the_times_its_model_has(
+    kind: ServerKind, times: Timing, expected: dict[str, Any]
+) -> None:
+    capabilities = TranscriberCapabilities("mine", "m", None, times=times)
+    form = build_form(request(prompt=None, keywords=()), capabilities, DIALECTS[kind])
+    assert {name: form.get(name) for name in expected} == expected
+    assert ("timestamp_granularities" in form) == (times != "none")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from config.engines import build_transcribers
+from config.settings import load_settings
 from erni.catalogue import Row, load_catalogue
 from erni.engine_ports import TranscriptionRequest
 from erni.engines.openai_connection import OpenAIConnection
@@ -23,11 +25,12 @@ from erni.engines.openai_transcriber import (
     server_transcriber,
 )
 from erni.engines.uploads import Uploads
-from erni.errors import EngineAnswerInvalid, EngineNotAuthorised, EngineRejected, JobStopped
+from erni.errors import EngineAnswerInvalid, EngineDown, EngineNotAuthorised, EngineRejected, JobStopped
 from erni.model import SAMPLE_RATE_HZ, Recognition
 from vendors.faults import Fault
 from vendors.listening import LocalListening, ScriptedListening
 from vendors.openai import API_KEY, OpenAIVendor
+from vendors.openai_servers import TEXT_MODEL
 from vendors.server import serve
 
 CATALOGUE = load_catalogue(None, 1.0)
@@ -172,6 +175,46 @@ def test_each_kind_of_server_is_understood(clip: Path, kind: ServerKind) -> None
     assert engine.capabilities.terms is not None
     assert engine.capabilities.terms.concurrency == 2
     assert vendor.forms[0].file_name == ("audio.wav" if kind == "whisper.cpp" else "audio.flac")
+
+
+def test_a_text_model_of_a_server_whose_others_give_times_is_understood_once_told_so(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vendor = OpenAIVendor(ScriptedListening(), kind="speaches")
+    monkeypatch.setenv("ERNI_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ERNI_SERVERS__MINE__MODEL", TEXT_MODEL)
+    monkeypatch.setenv("ERNI_SERVERS__MINE__KIND", "speaches")
+    monkeypatch.setenv("ERNI_SERVERS__MINE__API_KEY", API_KEY)
+    with serve(vendor.app) as served:
+        monkeypatch.setenv("ERNI_SERVERS__MINE__URL", f"{served.url}/v1")
+        with pytest.raises(EngineDown):
+            build_transcribers(load_settings())["mine"].transcribe(request(clip))
+        monkeypatch.setenv("ERNI_SERVERS__MINE__TIMES", "none")
+        engine = build_transcribers(load_settings())["mine"]
+        found = engine.transcribe(request(clip))
+    check_words(found)
+    assert engine.capabilities.times == "none"
+    assert ({word.timing for word in found.words}, found.places) == ({"estimated"}, ())
+
+
+def test_a_whisper_cpp_that_answers_elsewhere_is_healthy_and_says_how_to_start_it(clip: Path) -> None:
+    vendor = OpenAIVendor(ScriptedListening(), kind="whisper.cpp", path="/inference")
+    with serve(vendor.app) as served:
+        connection = OpenAIConnection("mine", f"{served.url}/v1", API_KEY, timeout_s=10.0)
+        engine = server_transcriber("mine", connection, ServerTerms("m", "whisper.cpp"), Uploads())
+        engine.probe()
+        with pytest.raises(EngineRejected, match="--inference-path /v1/audio/transcriptions"):
+            engine.transcribe(request(clip))
+
+
+def test_a_server_told_to_give_segments_gives_them(clip: Path) -> None:
+    vendor = OpenAIVendor(ScriptedListening(), kind="vllm")
+    with serve(vendor.app) as served:
+        connection = OpenAIConnection("mine", f"{served.url}/v1", API_KEY, timeout_s=10.0)
+        engine = server_transcriber("mine", connection, ServerTerms("m", "vllm", "segment"), Uploads())
+        found = engine.transcribe(request(clip))
+    check_words(found)
+    assert len(set(found.places)) == 3
 
 
 @pytest.mark.parametrize("kind", DIALECTS)

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from erni.capabilities import Timing
 from erni.engine_ports import AlignmentRequest
 from erni.engines.whisper import WhisperTranscriber
 from erni.engines.whisper_alignment import WhisperAligner
 from erni.errors import ConfigError, JobStopped
 from erni.media.vad import SpeechDetector
-from erni.model import SAMPLE_RATE_HZ, Turn, Word
+from erni.model import SAMPLE_RATE_HZ, Span, Turn, Word
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
 TURNS = [
@@ -36,7 +35,7 @@ def aligner() -> WhisperAligner:
 def ask(
     audio: Path,
     words: Sequence[Word],
-    times: Timing = "none",
+    places: Sequence[Span] = (),
     language: str | None = "en",
     checkpoint: Callable[[], None] = lambda: None,
 ) -> AlignmentRequest:
@@ -44,7 +43,7 @@ def ask(
     detector = SpeechDetector()
     detector.feed(samples)
     return AlignmentRequest(
-        audio, len(samples) / SAMPLE_RATE_HZ, words, times, language, detector.finish(), checkpoint=checkpoint
+        audio, len(samples) / SAMPLE_RATE_HZ, words, places, language, detector.finish(), checkpoint=checkpoint
     )
 
 
@@ -92,14 +91,52 @@ def test_words_nobody_said_are_estimated(aligner: WhisperAligner) -> None:
     assert share_aligned(words) < 0.25
 
 
+GERMAN = (
+    "Also ich finde, wir sollten das morgen noch einmal besprechen, weil es so nicht geht. Gut, dann machen wir das"
+)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("text", [GERMAN, GERMAN.casefold(), "Все люди рождаются свободными и равными"])
+def test_text_in_a_language_the_model_does_not_know_is_estimated_although_nobody_named_it(
+    aligner: WhisperAligner, text: str
+) -> None:
+    request = ask(SAMPLE, untimed(text.split() * 4), language=None)
+    words = aligner.align(request)
+    check_order(request.words, words, request.duration_s)
+    assert share_aligned(words) == 0
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("wrong", [1, 4])
+def test_english_that_nobody_named_is_aligned_although_some_of_it_is_wrong(aligner: WhisperAligner, wrong: int) -> None:
+    """Every fourth word, or none, is another one."""
+    texts = ["Zwetschge" if wrong > 1 and number % wrong == 0 else word for number, word in enumerate(WORDS)]
+    named = aligner.align(ask(SAMPLE, untimed(texts)))
+    assert aligner.align(ask(SAMPLE, untimed(texts), language=None)) == named
+    assert share_aligned(named) > 0.5
+
+
 @pytest.mark.models
 def test_words_stay_near_rough_times(aligner: WhisperAligner) -> None:
     exact = aligner.align(ask(SAMPLE, untimed(WORDS)))
     rough = [Word(word.text, max(0.0, word.start_s - 0.8), max(0.0, word.end_s - 0.8)) for word in exact]
-    words = aligner.align(ask(SAMPLE, rough, "segment"))
+    words = aligner.align(ask(SAMPLE, rough, [Span(word.start_s, word.end_s) for word in rough]))
     off = [abs(word.start_s - known.start_s) for word, known in zip(words, exact, strict=True)]
     assert np.percentile(off, 90) < 0.1
     assert max(abs(word.start_s - near.start_s) for word, near in zip(words, rough, strict=True)) < 2.0
+
+
+@pytest.mark.models
+def test_words_in_segments_are_found_as_well_as_without_them(aligner: WhisperAligner) -> None:
+    """Segments of whole turns, a second off: long ones, with pauses in them and over the windows' borders."""
+    segments = [Span(max(0.0, turn.start_s - 0.8), turn.end_s + 0.8) for turn in TURN_OF_WORD]
+    plain = aligner.align(ask(SAMPLE, untimed(WORDS)))
+    words = aligner.align(ask(SAMPLE, untimed(WORDS), segments))
+    check_order(words, words, ask(SAMPLE, ()).duration_s)
+    assert share_aligned(words) >= share_aligned(plain) - 0.01
+    off = [abs(word.start_s - known.start_s) for word, known in zip(words, plain, strict=True)]
+    assert np.percentile(off, 95) < 0.1
 
 
 @pytest.mark.models

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -30,7 +29,6 @@ from vendors.server import serve
 Submit = Callable[..., Job]
 
 ENGINE = "openai/whisper-1"
-TEXT_ONLY = "openai/gpt-transcribe"
 QUOTA = Fault(status=429, code="insufficient_quota")
 
 
@@ -163,24 +161,6 @@ def test_an_engine_past_its_last_day_is_not_called(
     work_off(remote, job)
     assert "shut down" in step_of(remote, job).failures[0].reason
     assert vendor.faults.received == ()
-
-
-def test_words_without_times_get_some_inside_the_speech(remote: Services, submit: Submit) -> None:
-    job = work_off(remote, begin(remote, submit, engine=TEXT_ONLY))
-    words = transcript_of(remote, job).words
-    assert {word.timing for word in words} == {"estimated"}
-    assert all(earlier.start_s <= later.start_s for earlier, later in pairwise(words))
-
-
-def test_what_was_paid_is_kept_although_the_aligner_fails(
-    remote: Services, submit: Submit, vendor: OpenAIVendor
-) -> None:
-    """Again by another job: the vendor is not asked, whatever became of the times."""
-    work_off(remote, begin(remote, submit, engine=TEXT_ONLY))
-    calls = len(vendor.faults.billed)
-    again = work_off(remote, begin(remote, submit, engine=TEXT_ONLY, join="overlap"))
-    assert again.status is JobStatus.SUCCEEDED
-    assert len(vendor.faults.billed) == calls
 
 
 def test_a_chunk_is_encoded_once_however_often_it_waits(remote: Services, submit: Submit, vendor: OpenAIVendor) -> None:

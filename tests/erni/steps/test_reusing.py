@@ -21,6 +21,7 @@ from erni.steps.ending import delete_job
 from erni.steps.finishing import finish_job
 from erni.steps.preparing import prepare_job
 from erni.steps.recognising import transcribe_chunk
+from erni.steps.reusing import chunk_limits
 
 Submit = Callable[..., Job]
 PRICE = 0.006
@@ -199,3 +200,25 @@ def test_an_answer_whose_job_is_gone_is_made_anew(paid: Services, submit: Submit
     again = run_all(paid, submit())
     assert text_of(paid, again)
     assert [step.kind for step in reused_steps(paid, again)].count(StepKind.JOIN) == 0
+
+
+def test_chunks_are_as_long_as_every_engine_of_the_job_takes_and_the_first_one_likes(
+    services: Services, submit: Submit
+) -> None:
+    engines = {
+        "first": replace(TRANSCRIBER, target_chunk_s=25.0),
+        "second": replace(TRANSCRIBER, max_chunk_s=24.0),
+        "third": replace(TRANSCRIBER, max_chunk_s=23.0, max_bytes=160_000, upload_format="ogg"),
+    }
+    many = replace(
+        services, transcribers={name: ScriptedTranscriber(Ledger().transcribe, can) for name, can in engines.items()}
+    )
+    wanted = services.limits.chunks
+    for fallback, max_s, target_s in (
+        ((), wanted.max_s, 25.0),
+        (("second",), 24.0, 24.0),
+        (("second", "third"), 20.0, 20.0),
+        (("not set up here",), wanted.max_s, 25.0),
+    ):
+        job = submit(engine="first", fallback=fallback)
+        assert chunk_limits(many, job) == replace(wanted, max_s=max_s, target_s=target_s)
