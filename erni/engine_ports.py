@@ -200,7 +200,8 @@ class RemoteJobs(Protocol[Answer_co]):
 
         Raises:
             RemoteJobLost: the vendor has no such job (any more), or threw its answer away: submit anew.
-            EngineRejected: the job failed over there, or was cancelled.
+            RemoteJobAborted: as before; it never began, and is not billed.
+            RemoteJobFailed: the job failed over there, or was cancelled; says what it is billed with.
             EngineError: as for a transcriber; asking again may help.
         """
 

@@ -19,7 +19,7 @@ from erni.engines.replicate_answers import (
 )
 from erni.engines.replicate_connection import ReplicateConnection
 from erni.engines.uploads import Uploads, file_size_bytes
-from erni.errors import EngineRejected
+from erni.errors import EngineRejected, RemoteJobFailed
 from erni.media.audio import AUDIO_FORMATS
 from erni.model import Bill, Diarization, OneShotAnswer, Recognition
 
@@ -58,7 +58,7 @@ class ReplicateOneShot:
 
     def collect(self, remote_id: str) -> OneShotAnswer | None:
         prediction = self.connection.read_prediction(remote_id)
-        output = read_output(prediction)
+        output = self._read_output(prediction)
         if output is None:
             return None
         spoken = read_words(output)
@@ -109,6 +109,16 @@ class ReplicateOneShot:
             request.checkpoint()
             name = _file_name(request.key, audio_format)
             return self.connection.upload(file, name, AUDIO_FORMATS[audio_format].media_type)
+
+    def _read_output(self, prediction: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """As ``read_output``; one that failed or was cancelled is billed for the time it ran, and the error says so."""
+        try:
+            return read_output(prediction)
+        except RemoteJobFailed as failed:
+            bill = self._bill(prediction)
+            if bill is None:
+                raise
+            raise RemoteJobFailed(failed.message, usd=bill.usd, usage=bill.usage) from None
 
     def _bill(self, prediction: Mapping[str, Any]) -> Bill | None:
         predict_time_s = read_predict_time_s(prediction)

@@ -23,7 +23,7 @@ from erni.model import Bill
 from erni.services import Services
 from erni.stage_keys import StageKey
 from erni.steps.calling import engine_call
-from erni.steps.paying import release_call, settle_call
+from erni.steps.paying import close_call, settle_call
 from erni.steps.running import StepRun
 from erni.steps.working import PieceWork
 
@@ -95,7 +95,8 @@ def _submit(services: Services, work: PieceWork, run: StepRun, remote: RemoteWor
 def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T], remote_id: str) -> T:
     try:
         answer = remote.jobs.collect(remote_id)
-    except RemoteJobLost:
+    except (RemoteJobLost, EngineRejected) as end:
+        close_call(services, work.job, run.step, remote.capabilities, end)
         _forget(services, work.job, run, remote)
         raise
     except EngineUnavailable as error:
@@ -108,10 +109,6 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
             raise EngineRejected(error.message) from error
         _note(services, run, waits=run.step.waits + 1)
         raise _wait(services, work.job, run, 0.0, error.message) from error
-    except EngineRejected:
-        release_call(services, work.job, run.step, remote.capabilities)
-        _forget(services, work.job, run, remote)
-        raise
     if answer is None:
         _check_patience(services, run.step)
         raise _wait(services, work.job, run, 0.0)

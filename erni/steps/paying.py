@@ -18,12 +18,15 @@ import structlog
 
 from erni.errors import (
     EngineDown,
+    EngineError,
     EngineNotAuthorised,
     EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
     EngineResting,
     Interruption,
+    RemoteJobAborted,
+    RemoteJobFailed,
     SpendingCapReached,
     StorageError,
 )
@@ -92,9 +95,20 @@ def settle_call(services: Services, job: Job, step: Step, capabilities: Capabili
     _settle(services, _charge_id(job, step, capabilities), bill)
 
 
-def release_call(services: Services, job: Job, step: Step, capabilities: Capabilities) -> None:
-    """Give the money back for a vendor's job that failed over there and is not billed."""
-    _release(services, _charge_id(job, step, capabilities))
+def close_call(services: Services, job: Job, step: Step, capabilities: Capabilities, end: EngineError) -> None:
+    """Book how a vendor's job ended without an answer: with what it cost until then, or with nothing.
+
+    One of which nobody knows, as where its answer was deleted, stays reserved: it may be billed.
+    """
+    close_charge(services, _charge_id(job, step, capabilities), end)
+
+
+def close_charge(services: Services, charge_id: str, end: EngineError) -> None:
+    """As ``close_call``, by the charge's id."""
+    if isinstance(end, RemoteJobFailed) and end.usd > 0:
+        _settle(services, charge_id, Bill(end.usd, end.usage))
+    elif isinstance(end, RemoteJobFailed | RemoteJobAborted):
+        _release(services, charge_id)
 
 
 def find_budget(services: Services, key: ApiKey, options: JobOptions | None = None) -> Budget:
