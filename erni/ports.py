@@ -315,12 +315,11 @@ class StageCache(Protocol):
     def put(self, key: str, content: bytes, *, ttl_s: float, job_id: str) -> None:
         """Keep ``content`` for at most ``ttl_s`` as an entry of this job."""
 
-    def delete_job(self, job_id: str) -> int:
-        """Remove every entry the job put or got; returns how many there were.
+    def drop(self, key: str, content: bytes) -> None:
+        """Remove the entry if it is still this one: somebody may have put another one since. Atomic."""
 
-        Raises:
-            QueueUnavailable: they cannot be removed now.
-        """
+    def delete_job(self, job_id: str) -> int:
+        """Remove every entry the job put or got; returns how many there were. Raises QueueUnavailable."""
 
 
 class Flights(Protocol):

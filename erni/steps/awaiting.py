@@ -97,7 +97,7 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
         answer = remote.jobs.collect(remote_id)
     except (RemoteJobLost, EngineRejected) as end:
         close_call(services, work.job, run.step, remote.capabilities, end)
-        _forget(services, work.job, run, remote)
+        _forget(services, run, remote)
         raise
     except EngineUnavailable as error:
         # The vendor's job goes on whether we reach the vendor or not.
@@ -116,8 +116,10 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
     return answer
 
 
-def _forget(services: Services, job: Job, run: StepRun, remote: RemoteWork[T]) -> None:
-    services.cache.put(remote.key.remote, b"", ttl_s=1.0, job_id=job.job_id)
+def _forget(services: Services, run: StepRun, remote: RemoteWork[T]) -> None:
+    """Equal pieces find this vendor's job no more; one that somebody submitted in its place they do."""
+    if run.step.remote_id is not None:
+        services.cache.drop(remote.key.remote, run.step.remote_id.encode())
     _note(services, run, remote_id=None, submitted_at=None)
 
 

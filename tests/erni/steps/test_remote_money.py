@@ -107,3 +107,19 @@ def test_a_job_of_pyannote_that_did_not_succeed_costs_nothing(
     wait_for_vendor(pyannote)
     assert diarize_job(remote, job.job_id) == "gap"
     assert [row["status"] for row in charges(remote, job)] == ["released"]
+
+
+def test_who_finds_the_shared_prediction_lost_waits_for_the_one_submitted_in_its_place(
+    remote: Services, submit: Submit, replicate: ReplicateVendor
+) -> None:
+    replicate.jobs.order_end("aborted")
+    first, second = begin(remote, submit), begin(remote, submit)
+    listen_in_vain(remote, first, second)
+    wait_for_vendor(replicate)
+    replicate.jobs.pace_s = 0.5
+    listen_in_vain(remote, second, second)
+    listen_in_vain(remote, first, first)
+    assert step_of(remote, first).remote_id == step_of(remote, second).remote_id
+    wait_for_vendor(replicate)
+    assert [listen_in_one_shot(remote, job.job_id) for job in (first, second)] == ["ok", "ok"]
+    assert len(replicate.faults.billed) == 1
