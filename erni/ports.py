@@ -57,7 +57,8 @@ class JobStore(Protocol):
     def save_step(self, step: Step) -> None:
         """Record how a running step stands: its engine, attempts, failures and when it is tried again.
 
-        A step that is over stays as it is. The caller holds the piece of work: no one else writes it meanwhile.
+        A step that is over stays as it is. The caller holds the piece of work: no one else writes it meanwhile, but for
+        ``note_remote``, whose id stays while the step is of the same submission and knows none.
         """
 
     def finish_step(self, step: Step) -> None:
@@ -101,6 +102,11 @@ class JobStore(Protocol):
     def find_remote(self, provider: str, remote_id: str) -> Sequence[Step]:
         """The steps that wait for a vendor's job, as those of equal recordings do for one: their engine's name begins
         with ``provider`` and a slash.
+        """
+
+    def note_remote(self, job_id: str, piece: Piece, provider: str, remote_id: str) -> bool:
+        """Record a vendor's job for a step that was submitted to ``provider`` and does not know its id; returns whether
+        it was one. Atomic: of two ids the first one stays.
         """
 
 

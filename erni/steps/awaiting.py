@@ -2,7 +2,8 @@
 no worker is held: between two looks a piece is nothing but its record and a message with a countdown.
 
 The record says that a submission was begun before it is, and under which id the vendor knows it afterwards. Equal
-pieces of other jobs find that id in the stage cache and wait for the same vendor's job.
+pieces of other jobs find that id in the stage cache and wait for the same vendor's job. Where the submission's answer
+was lost, the id is told by the vendor's list of jobs, or by its webhook.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from erni.model import Bill
 from erni.services import Services
 from erni.stage_keys import StageKey
 from erni.steps.calling import engine_call
-from erni.steps.paying import close_call, settle_call
+from erni.steps.paying import NOT_BILLED, close_call, settle_call
 from erni.steps.running import StepRun
 from erni.steps.working import PieceWork
 
@@ -79,17 +80,38 @@ def provider_of(engine: str) -> str:
 def _submit(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> None:
     known = services.cache.get(remote.key.remote, job_id=work.job.job_id)
     remote_id = known.decode() if known else None
-    if remote_id is None and run.step.submitted_at is not None:
+    if remote_id is None and (run.step.submitted_at is not None or run.step.attempts):
         remote_id = remote.jobs.find_submitted(remote.key.own)
     if remote_id is None:
-        with engine_call(services, work.job, run.step, remote.capabilities, remote.audio_s):
-            _note(services, run, submitted_at=services.clock())
-            remote_id = remote.submit(_callback_url(services, work.job, run.step))
+        _await_lost_answer(services, work.job, run)
+        remote_id = _submit_anew(services, work, run, remote)
         log.info("remote_job_submitted", engine=run.step.engine, remote_id=remote_id)
     else:
         log.info("remote_job_adopted", engine=run.step.engine, remote_id=remote_id)
     _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or services.clock())
     services.cache.put(remote.key.remote, remote_id.encode(), ttl_s=REMEMBERED_S, job_id=work.job.job_id)
+
+
+def _await_lost_answer(services: Services, job: Job, run: StepRun) -> None:
+    """Raises WorkPostponed while a webhook may still tell the id of a job whose submission got no answer."""
+    step = run.step
+    if step.submitted_at is None or _callback_url(services, job, step) is None:
+        return
+    left_s = services.limits.remote.awaited_poll_s - (services.clock() - step.submitted_at).total_seconds()
+    if left_s > 0:
+        raise _postpone(services, run, left_s, f"{step.engine} did not say whether it took the job; its webhook would.")
+
+
+def _submit_anew(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> str:
+    before = run.step.submitted_at
+    with engine_call(services, work.job, run.step, remote.capabilities, remote.audio_s):
+        _note(services, run, submitted_at=services.clock())
+        try:
+            return remote.submit(_callback_url(services, work.job, run.step))
+        except NOT_BILLED:
+            # Nothing was begun there, so nothing is to be looked for.
+            _note(services, run, submitted_at=before)
+            raise
 
 
 def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T], remote_id: str) -> T:
@@ -136,10 +158,12 @@ def _wait(services: Services, job: Job, run: StepRun, at_least_s: float, reason:
     limits = services.limits.remote
     is_awaited = _callback_url(services, job, run.step) is not None
     poll_s = limits.awaited_poll_s if is_awaited else limits.poll_s.get(provider, DEFAULT_POLL_S)
-    delay_s = max(poll_s, at_least_s)
-    message = reason or f"{run.step.engine} is at it."
-    _note(services, run, retry_at=services.clock() + timedelta(seconds=delay_s), reason=message)
-    return WorkPostponed(message, retry_after_s=delay_s)
+    return _postpone(services, run, max(poll_s, at_least_s), reason or f"{run.step.engine} is at it.")
+
+
+def _postpone(services: Services, run: StepRun, delay_s: float, reason: str) -> WorkPostponed:
+    _note(services, run, retry_at=services.clock() + timedelta(seconds=delay_s), reason=reason)
+    return WorkPostponed(reason, retry_after_s=delay_s)
 
 
 def _note(services: Services, run: StepRun, **changes: object) -> None:

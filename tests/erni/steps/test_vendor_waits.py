@@ -1,0 +1,112 @@
+"""What goes wrong while a vendor's job is submitted and waited for, over the vendors' protocols on loopback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from erni.errors import WorkPostponed
+from erni.jobs import Job, Piece, Step
+from erni.services import Services
+from erni.steps.diarizing import diarize_job
+from erni.steps.pieces import DIARIZATION
+from erni.steps.preparing import prepare_job
+from erni.steps.waking import find_submitted, wake_piece
+from vendors.faults import Fault
+from vendors.pyannote import PyannoteVendor
+from vendors.replicate import ReplicateVendor
+
+Submit = Callable[..., Job]
+
+AWAITED_S = 77.0
+
+
+@pytest.fixture
+def called(remote: Services) -> Services:
+    """Vendors can call this installation."""
+    limits = replace(
+        remote.limits.remote,
+        awaited_poll_s=AWAITED_S,
+        public_url="https://erni.example",
+        signing=frozenset({"pyannote", "replicate"}),
+    )
+    return replace(remote, limits=replace(remote.limits, remote=limits))
+
+
+def begin(services: Services, submit: Submit, **options: object) -> Job:
+    job = submit(diarizer="pyannote/precision-2", **options)
+    prepare_job(services, job.job_id)
+    return job
+
+
+def diarize_in_vain(services: Services, job: Job) -> WorkPostponed:
+    with pytest.raises(WorkPostponed) as waiting:
+        diarize_job(services, job.job_id)
+    return waiting.value
+
+
+def step_of(services: Services, job: Job, piece: Piece = DIARIZATION) -> Step:
+    step = services.jobs.find_step(job.job_id, piece)
+    assert step is not None
+    return step
+
+
+def wait_for_vendor(vendor: PyannoteVendor | ReplicateVendor) -> None:
+    deadline = time.monotonic() + 10
+    while any(job.ended_at is None for job in vendor.jobs.all()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_job_whose_submission_got_no_answer_is_known_by_its_webhook_and_paid_once(
+    called: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    pyannote.webhooks.is_losing = True
+    pyannote.faults.order(Fault("lost", path="/v1/diarize", methods=("POST",)))
+    job = begin(called, submit)
+    diarize_in_vain(called, job)
+    wait_for_vendor(pyannote)
+    held = diarize_in_vain(called, job)
+    assert held.retry_after_s == AWAITED_S
+    assert "its webhook" in (step_of(called, job).reason or "")
+    [made] = pyannote.jobs.all()
+    assert find_submitted(called, "pyannote", made.job_id, (job.job_id, DIARIZATION))
+    wake_piece(called, job.job_id, DIARIZATION)
+    assert step_of(called, job).status == "ok"
+    assert len(pyannote.faults.billed) == 1
+
+
+def test_a_job_whose_webhook_does_not_come_either_is_submitted_anew(
+    called: Services, submit: Submit, pyannote: PyannoteVendor, clock: object
+) -> None:
+    pyannote.webhooks.is_losing = True
+    pyannote.faults.order(Fault("lost", path="/v1/diarize", methods=("POST",)))
+    job = begin(called, submit)
+    diarize_in_vain(called, job)
+    clock.now += timedelta(seconds=AWAITED_S)  # type: ignore[attr-defined]  # Clock
+    diarize_in_vain(called, job)
+    assert step_of(called, job).remote_id == pyannote.jobs.all()[0].job_id
+    assert len(pyannote.jobs.all()) == 2
+
+
+def test_without_webhooks_nobody_waits_for_one(remote: Services, submit: Submit, pyannote: PyannoteVendor) -> None:
+    pyannote.faults.order(Fault("lost", path="/v1/diarize", methods=("POST",)))
+    job = begin(remote, submit)
+    diarize_in_vain(remote, job)
+    diarize_in_vain(remote, job)
+    assert len(pyannote.jobs.all()) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refused_submission_made_no_job_that_a_webhook_could_tell(
+    called: Services, submit: Submit, pyannote: PyannoteVendor, status: int
+) -> None:
+    pyannote.faults.order(Fault("status", status, path="/v1/diarize"))
+    job = begin(called, submit)
+    diarize_in_vain(called, job)
+    assert step_of(called, job).submitted_at is None
+    assert not find_submitted(called, "pyannote", "another", (job.job_id, DIARIZATION))
