@@ -72,6 +72,13 @@ def answer_or_wait(services: Services, work: PieceWork, run: StepRun, remote: Re
     return _collect(services, work, run, remote, run.step.remote_id)
 
 
+def spared_usd(run: StepRun, capabilities: TranscriberCapabilities | DiarizerCapabilities, audio_s: float) -> float:
+    """What an earlier result spares: nothing where it is the answer of the job this piece waits for, which an equal one
+    collected first.
+    """
+    return capabilities.price(audio_s) if run.step.remote_id is None else 0.0
+
+
 def provider_of(engine: str) -> str:
     """The vendor's part of an engine's name."""
     return engine.partition("/")[0]

@@ -14,7 +14,8 @@ from erni.engine_ports import OneShotEngine, OneShotRequest
 from erni.jobs import Job, Step
 from erni.model import Notice, OneShotAnswer, Plan
 from erni.services import Services
-from erni.steps.awaiting import RemoteWork, answer_or_wait
+from erni.steps.awaiting import RemoteWork, answer_or_wait, spared_usd
+from erni.steps.paying import settle_call
 from erni.steps.pieces import ONE_SHOT, result_path
 from erni.steps.reusing import chunk_limits, find_one_shot, keep_result, stage_keys
 from erni.steps.running import StepRun, make_checkpoint
@@ -47,8 +48,12 @@ def listen_in_one_shot(services: Services, job_id: str) -> PieceStatus:
 def _listen(services: Services, work: PieceWork, engine: OneShotEngine, run: StepRun) -> None:
     job, plan = work.job, work.plan
     key = stage_keys(services, job).one_shot(plan, engine.capabilities)
-    found = find_one_shot(services, job, key, engine.capabilities.price(plan.duration_s))
-    if found is not None:
+    found = find_one_shot(services, job, key, spared_usd(run, engine.capabilities, plan.duration_s))
+    if found is not None and run.step.remote_id is not None:
+        answer, _ = found
+        settle_call(services, job, run.step, engine.capabilities, answer.bill)
+        run.engine_s = answer.recognition.engine_s
+    elif found is not None:
         answer, run.savings = found
     else:
         remote = RemoteWork(

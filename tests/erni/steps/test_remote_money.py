@@ -13,7 +13,7 @@ from erni.jobs import Job, Step
 from erni.services import Services
 from erni.steps.diarizing import diarize_job
 from erni.steps.one_shot import listen_in_one_shot
-from erni.steps.pieces import ONE_SHOT
+from erni.steps.pieces import DIARIZATION, ONE_SHOT
 from erni.steps.preparing import prepare_job
 from erni.stores.database import reading
 from erni.stores.sql_ledger import SqlLedger
@@ -123,3 +123,33 @@ def test_who_finds_the_shared_prediction_lost_waits_for_the_one_submitted_in_its
     wait_for_vendor(replicate)
     assert [listen_in_one_shot(remote, job.job_id) for job in (first, second)] == ["ok", "ok"]
     assert len(replicate.faults.billed) == 1
+
+
+def test_who_submitted_pays_also_where_an_equal_job_collects_first(
+    remote: Services, submit: Submit, replicate: ReplicateVendor
+) -> None:
+    payer, other = begin(remote, submit), begin(remote, submit)
+    listen_in_vain(remote, payer, other)
+    wait_for_vendor(replicate)
+    assert [listen_in_one_shot(remote, job.job_id) for job in (other, payer)] == ["ok", "ok"]
+    [charge] = charges(remote, payer, other)
+    assert (charge["job_id"], charge["status"]) == (payer.job_id, "settled")
+    assert charge["usage"] is not None
+    assert [step_of(remote, job).savings for job in (payer, other)] == [None, None]
+
+
+def test_who_submitted_a_diarization_pays_also_where_an_equal_job_collects_first(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    payer, other = (submit(diarizer="pyannote/precision-2") for _ in range(2))
+    for job in (payer, other):
+        prepare_job(remote, job.job_id)
+        with pytest.raises(WorkPostponed):
+            diarize_job(remote, job.job_id)
+    wait_for_vendor(pyannote)
+    assert [diarize_job(remote, job.job_id) for job in (other, payer)] == ["ok", "ok"]
+    [charge] = charges(remote, payer, other)
+    assert (charge["job_id"], charge["status"]) == (payer.job_id, "settled")
+    step = remote.jobs.find_step(payer.job_id, DIARIZATION)
+    assert step is not None
+    assert step.savings is None
