@@ -10,6 +10,7 @@ from erni.capabilities import TranscriberCapabilities
 from erni.engine_ports import OneShotRequest
 from erni.engines.remote_answers import read_remote_id
 from erni.engines.replicate_answers import (
+    MAY_ANSWER,
     NAME,
     make_turns,
     read_language,
@@ -74,8 +75,8 @@ class ReplicateOneShot:
         return OneShotAnswer(recognition, Diarization(engine, model, make_turns(spoken)))
 
     def find_submitted(self, key: str) -> str | None:
-        """By the name of the file it reads, which has the key in it. The newest goes before others; one that never
-        began or whose answer is deleted is none.
+        """By the name of the file it reads, which has the key in it. The newest goes before others; one that ended
+        without an answer, or whose answer is deleted, is none.
         """
         formats = {LOSSLESS, self.capabilities.upload_format} if key else set()
         files = frozenset().union(*(self.connection.find_files(_file_name(key, one)) for one in sorted(formats)))
@@ -138,4 +139,4 @@ def _reads_any(prediction: Mapping[str, Any], files: Set[str]) -> bool:
 
 
 def _may_answer(prediction: Mapping[str, Any]) -> bool:
-    return prediction.get("status") != "aborted" and prediction.get("data_removed") is not True
+    return prediction.get("status") in MAY_ANSWER and prediction.get("data_removed") is not True

@@ -32,6 +32,9 @@ NOBODY: Final = "UNKNOWN"
 """Whose words the model gives to no speaker."""
 
 _AT_WORK: Final = frozenset({"starting", "processing"})
+MAY_ANSWER: Final = (*sorted(_AT_WORK), "succeeded")
+"""States of a prediction that has an answer, or will have one."""
+
 _OVER_WITHOUT_ANSWER: Final = {"failed": "failed", "canceled": "was cancelled"}
 _NO_CREDIT: Final = "Insufficient credit"
 _RESETS_IN = re.compile(r"~(\d{1,6})s\b")

@@ -180,6 +180,17 @@ def test_a_prediction_whose_answer_was_lost_is_found_again(
     assert len(vendor.faults.billed) == 2
 
 
+@pytest.mark.parametrize("status", ["failed", "canceled", "aborted", ["succeeded"]])
+def test_a_prediction_that_ended_without_an_answer_is_not_found_again(
+    engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path, status: str
+) -> None:
+    vendor.jobs.order_end(status)
+    remote_id = engine.submit(request_for(audio), None)
+    with pytest.raises(EngineError):
+        wait_for(engine, remote_id)
+    assert engine.find_submitted("k1") is None
+
+
 def test_what_was_never_submitted_is_not_found(engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path) -> None:
     vendor.faults.order(Fault("cut", path="/v1/predictions", methods=("POST",)))
     with pytest.raises(EngineUnavailable):
