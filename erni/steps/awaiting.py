@@ -95,7 +95,8 @@ def _submit(services: Services, work: PieceWork, run: StepRun, remote: RemoteWor
         log.info("remote_job_submitted", engine=run.step.engine, remote_id=remote_id)
     else:
         log.info("remote_job_adopted", engine=run.step.engine, remote_id=remote_id)
-    _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or services.clock())
+    # Waits for a turn or for our own stores were none for this job.
+    _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or services.clock(), waits=0)
     services.cache.put(remote.key.remote, remote_id.encode(), ttl_s=REMEMBERED_S, job_id=work.job.job_id)
 
 
@@ -130,16 +131,17 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
         raise
     except EngineUnavailable as error:
         # The vendor's job goes on whether we reach the vendor or not.
-        _check_patience(services, run.step)
+        _check_patience(services, run, remote)
         raise _wait(services, work.job, run, error.retry_after_s or 0.0, error.message) from error
     except EngineAnswerInvalid as error:
         # Asked again a few times: the job is paid for, whatever became of this answer.
         if run.step.waits >= MOST_BAD_ANSWERS:
-            raise EngineRejected(error.message) from error
+            raise _give_up(services, run, remote, error.message) from error
         _note(services, run, waits=run.step.waits + 1)
         raise _wait(services, work.job, run, 0.0, error.message) from error
     if answer is None:
-        _check_patience(services, run.step)
+        _check_patience(services, run, remote)
+        _note(services, run, waits=0)
         raise _wait(services, work.job, run, 0.0)
     settle_call(services, work.job, run.step, remote.capabilities, answer.bill)
     return answer
@@ -152,11 +154,17 @@ def _forget(services: Services, run: StepRun, remote: RemoteWork[T]) -> None:
     _note(services, run, remote_id=None, submitted_at=None)
 
 
-def _check_patience(services: Services, step: Step) -> None:
+def _check_patience(services: Services, run: StepRun, remote: RemoteWork[T]) -> None:
     """Raises EngineRejected where the vendor's job takes longer than any may."""
-    longest_s = services.limits.remote.longest_s
+    step, longest_s = run.step, services.limits.remote.longest_s
     if step.submitted_at is not None and (services.clock() - step.submitted_at).total_seconds() > longest_s:
-        raise EngineRejected(f"{step.engine} did not end its job within {longest_s:.0f} s.")
+        raise _give_up(services, run, remote, f"{step.engine} did not end its job within {longest_s:.0f} s.")
+
+
+def _give_up(services: Services, run: StepRun, remote: RemoteWork[T], reason: str) -> EngineRejected:
+    """Whoever asks again asks for another job than this one."""
+    _forget(services, run, remote)
+    return EngineRejected(reason)
 
 
 def _wait(services: Services, job: Job, run: StepRun, at_least_s: float, reason: str | None = None) -> WorkPostponed:

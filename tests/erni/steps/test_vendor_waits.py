@@ -110,3 +110,61 @@ def test_a_refused_submission_made_no_job_that_a_webhook_could_tell(
     diarize_in_vain(called, job)
     assert step_of(called, job).submitted_at is None
     assert not find_submitted(called, "pyannote", "another", (job.job_id, DIARIZATION))
+
+
+def test_waits_before_the_submission_are_no_bad_answers_of_the_vendors_job(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    job = begin(remote, submit, diarizer_fallback=("scripted",))
+    remote.jobs.save_step(replace(remote.jobs.begin_step(job.job_id, DIARIZATION), waits=50))
+    diarize_in_vain(remote, job)
+    wait_for_vendor(pyannote)
+    pyannote.faults.order(Fault("garbage", path="/v1/jobs"))
+    diarize_in_vain(remote, job)
+    assert diarize_job(remote, job.job_id) == "ok"
+    assert (step_of(remote, job).engine, step_of(remote, job).failures) == ("pyannote/precision-2", ())
+
+
+def test_bad_answers_are_counted_since_the_last_good_one(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    pyannote.jobs.pace_s = 2.5
+    job = begin(remote, submit, diarizer_fallback=("scripted",))
+    diarize_in_vain(remote, job)
+    for _ in range(2):
+        pyannote.faults.order(Fault("garbage", path="/v1/jobs"), 3)
+        for _ in range(4):
+            diarize_in_vain(remote, job)
+    assert step_of(remote, job).waits == 0
+    wait_for_vendor(pyannote)
+    assert diarize_job(remote, job.job_id) == "ok"
+    assert step_of(remote, job).failures == ()
+
+
+def test_a_job_given_up_for_its_length_is_not_waited_for_again(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor, clock: object
+) -> None:
+    pyannote.jobs.pace_s = 2.0
+    job = begin(remote, submit)
+    diarize_in_vain(remote, job)
+    hung = step_of(remote, job).remote_id
+    clock.now += timedelta(seconds=remote.limits.remote.longest_s + 1)  # type: ignore[attr-defined]  # Clock
+    assert diarize_job(remote, job.job_id) == "gap"
+    remote.jobs.forget_steps(job.job_id, [DIARIZATION])
+    diarize_in_vain(remote, job)
+    assert step_of(remote, job).remote_id != hung
+
+
+def test_a_job_given_up_for_its_bad_answers_is_not_waited_for_again(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    job = begin(remote, submit)
+    diarize_in_vain(remote, job)
+    unreadable = step_of(remote, job).remote_id
+    pyannote.faults.order(Fault("garbage", path="/v1/jobs"), 5)
+    for _ in range(4):
+        diarize_in_vain(remote, job)
+    assert diarize_job(remote, job.job_id) == "gap"
+    remote.jobs.forget_steps(job.job_id, [DIARIZATION])
+    diarize_in_vain(remote, job)
+    assert step_of(remote, job).remote_id != unreadable
