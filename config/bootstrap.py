@@ -142,6 +142,7 @@ def _remote_limits(settings: Settings) -> RemoteLimits:
         poll_s={PYANNOTE: settings.pyannote.poll_s, REPLICATE: settings.replicate.poll_s},
         awaited_poll_s=settings.webhooks.poll_s,
         longest_s=settings.webhooks.longest_s,
+        silent_s=settings.webhooks.silent_s,
         public_url=settings.webhooks.public_url,
         signing=frozenset(build_verifiers(settings)),
     )

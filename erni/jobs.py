@@ -183,6 +183,7 @@ class Step:
     ``reason``. ``elapsed_s`` is the successful run's wall time, of which ``engine_s`` was spent in the engine.
     ``savings`` is set where an earlier result was used instead. A piece done by a vendor's own job was submitted at
     ``submitted_at`` and is ``remote_id`` there; the first without the second says that the answer was lost.
+    The vendor last told at ``heard_at`` how it stands.
     """
 
     job_id: str
@@ -203,6 +204,7 @@ class Step:
     savings: Savings | None = None
     submitted_at: datetime | None = None
     remote_id: str | None = None
+    heard_at: datetime | None = None
 
     @property
     def piece(self) -> Piece:

@@ -21,6 +21,7 @@ from erni.engine_ports import RemoteJobs
 from erni.errors import EngineAnswerInvalid, EngineRejected, EngineUnavailable, RemoteJobLost, WorkPostponed
 from erni.jobs import Job, Piece, Step
 from erni.model import Bill
+from erni.retrying import LONGEST_RETRY_AFTER_S
 from erni.services import Services
 from erni.stage_keys import StageKey
 from erni.steps.calling import engine_call
@@ -49,13 +50,17 @@ MOST_BAD_ANSWERS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class RemoteWork(Generic[T]):
-    """What is asked of a vendor: ``submit`` sends it, with the URL to call when it is over, and returns its id."""
+    """What is asked of a vendor: ``submit`` sends it, with the URL to call when it is over, and returns its id.
+
+    ``has_next`` says that another engine takes over where this one is given up.
+    """
 
     jobs: RemoteJobs[T]
     submit: Callable[[str | None], str]
     capabilities: TranscriberCapabilities | DiarizerCapabilities
     key: StageKey
     audio_s: float
+    has_next: bool
 
 
 def answer_or_wait(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> T:
@@ -95,8 +100,9 @@ def _submit(services: Services, work: PieceWork, run: StepRun, remote: RemoteWor
         log.info("remote_job_submitted", engine=run.step.engine, remote_id=remote_id)
     else:
         log.info("remote_job_adopted", engine=run.step.engine, remote_id=remote_id)
+    now = services.clock()
     # Waits for a turn or for our own stores were none for this job.
-    _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or services.clock(), waits=0)
+    _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or now, heard_at=now, waits=0)
     services.cache.put(remote.key.remote, remote_id.encode(), ttl_s=REMEMBERED_S, job_id=work.job.job_id)
 
 
@@ -131,8 +137,9 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
         raise
     except EngineUnavailable as error:
         # The vendor's job goes on whether we reach the vendor or not.
-        _check_patience(services, run, remote)
-        raise _wait(services, work.job, run, error.retry_after_s or 0.0, error.message) from error
+        left_s = _check_patience(services, run, remote)
+        asked_s = min(error.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S, left_s)
+        raise _wait(services, work.job, run, asked_s, error.message) from error
     except EngineAnswerInvalid as error:
         # Asked again a few times: the job is paid for, whatever became of this answer.
         if run.step.waits >= MOST_BAD_ANSWERS:
@@ -140,8 +147,8 @@ def _collect(services: Services, work: PieceWork, run: StepRun, remote: RemoteWo
         _note(services, run, waits=run.step.waits + 1)
         raise _wait(services, work.job, run, 0.0, error.message) from error
     if answer is None:
+        _note(services, run, heard_at=services.clock(), waits=0)
         _check_patience(services, run, remote)
-        _note(services, run, waits=0)
         raise _wait(services, work.job, run, 0.0)
     settle_call(services, work.job, run.step, remote.capabilities, answer.bill)
     return answer
@@ -151,14 +158,26 @@ def _forget(services: Services, run: StepRun, remote: RemoteWork[T]) -> None:
     """Equal pieces find this vendor's job no more; one that somebody submitted in its place they do."""
     if run.step.remote_id is not None:
         services.cache.drop(remote.key.remote, run.step.remote_id.encode())
-    _note(services, run, remote_id=None, submitted_at=None)
+    _note(services, run, remote_id=None, submitted_at=None, heard_at=None)
 
 
-def _check_patience(services: Services, run: StepRun, remote: RemoteWork[T]) -> None:
-    """Raises EngineRejected where the vendor's job takes longer than any may."""
-    step, longest_s = run.step, services.limits.remote.longest_s
-    if step.submitted_at is not None and (services.clock() - step.submitted_at).total_seconds() > longest_s:
-        raise _give_up(services, run, remote, f"{step.engine} did not end its job within {longest_s:.0f} s.")
+def _check_patience(services: Services, run: StepRun, remote: RemoteWork[T]) -> float:
+    """For how many seconds more the vendor's job may be waited for like this.
+
+    Raises EngineRejected where it takes longer than any may, or the vendor has been out for long and another engine can
+    take over.
+    """
+    step, limits, now = run.step, services.limits.remote, services.clock()
+    submitted_at = step.submitted_at or now
+    left_s = limits.longest_s - (now - submitted_at).total_seconds()
+    if left_s < 0:
+        raise _give_up(services, run, remote, f"{step.engine} did not end its job within {limits.longest_s:.0f} s.")
+    if remote.has_next:
+        left_s = min(left_s, limits.silent_s - (now - (step.heard_at or submitted_at)).total_seconds())
+    if left_s < 0:
+        reason = f"{step.engine} could not be asked about its job for {limits.silent_s:.0f} s."
+        raise _give_up(services, run, remote, reason)
+    return left_s
 
 
 def _give_up(services: Services, run: StepRun, remote: RemoteWork[T], reason: str) -> EngineRejected:

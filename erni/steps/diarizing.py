@@ -32,7 +32,7 @@ from erni.steps.calling import engine_call
 from erni.steps.paying import settle_call
 from erni.steps.pieces import DIARIZATION, result_path, voice_groups, voice_listener
 from erni.steps.reusing import diarize_key, find_diarization, find_voices, keep_result, stage_keys
-from erni.steps.running import StepRun, make_checkpoint
+from erni.steps.running import StepRun, make_checkpoint, next_engine
 from erni.steps.working import PieceStatus, PieceWork, chunk_audio, do_piece, find_work, give_up_piece
 from erni.voices import Voices, dump_voices, gather_voices, load_voices
 
@@ -175,6 +175,7 @@ def _ask(services: Services, work: PieceWork, run: StepRun, diarizer: Diarizer, 
             diarizer.capabilities,
             key,
             work.plan.duration_s,
+            has_next=next_engine(run.step, work.job.options.diarizers) is not None,
         )
         return answer_or_wait(services, work, run, remote)
     with services.blobs.local_copy(blob_paths.canonical_audio(work.job.job_id)) as audio:

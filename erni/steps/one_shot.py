@@ -62,6 +62,7 @@ def _listen(services: Services, work: PieceWork, engine: OneShotEngine, run: Ste
             engine.capabilities,
             key,
             plan.duration_s,
+            has_next=bool(job.options.engines),
         )
         answer = answer_or_wait(services, work, run, remote)
         run.engine_s = answer.recognition.engine_s

@@ -27,6 +27,7 @@ _STANDING: Final = (
     "failures",
     "submitted_at",
     "remote_id",
+    "heard_at",
 )
 """Columns that say how a running step stands."""
 

@@ -11,8 +11,10 @@ import pytest
 
 from erni.errors import WorkPostponed
 from erni.jobs import Job, Piece, Step
+from erni.retrying import LONGEST_RETRY_AFTER_S
 from erni.services import Services
 from erni.steps.diarizing import diarize_job
+from erni.steps.one_shot import listen_in_one_shot
 from erni.steps.pieces import DIARIZATION
 from erni.steps.preparing import prepare_job
 from erni.steps.waking import find_submitted, wake_piece
@@ -168,3 +170,65 @@ def test_a_job_given_up_for_its_bad_answers_is_not_waited_for_again(
     remote.jobs.forget_steps(job.job_id, [DIARIZATION])
     diarize_in_vain(remote, job)
     assert step_of(remote, job).remote_id != unreadable
+
+
+def pass_time(clock: object, seconds: float) -> None:
+    clock.now += timedelta(seconds=seconds)  # type: ignore[attr-defined]  # Clock
+
+
+def test_a_vendor_that_cannot_be_asked_gives_way_to_the_next_diarizer(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor, clock: object
+) -> None:
+    silent_s = remote.limits.remote.silent_s
+    pyannote.jobs.pace_s = 2.5
+    job = begin(remote, submit, diarizer_fallback=("scripted",))
+    diarize_in_vain(remote, job)
+    pass_time(clock, silent_s)
+    diarize_in_vain(remote, job)
+    pyannote.faults.order(Fault(status=503, path="/v1/jobs"), 3)
+    for _ in range(2):
+        pass_time(clock, silent_s / 2)
+        diarize_in_vain(remote, job)
+    assert step_of(remote, job).engine == "pyannote/precision-2", "it told how its job stands when it was last asked"
+    pass_time(clock, 1.0)
+    diarize_in_vain(remote, job)
+    assert diarize_job(remote, job.job_id) == "ok"
+    step = step_of(remote, job)
+    assert step.engine == "scripted"
+    assert "could not be asked" in step.failures[0].reason
+
+
+def test_a_vendor_without_a_next_one_is_waited_for(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor, clock: object
+) -> None:
+    job = begin(remote, submit)
+    diarize_in_vain(remote, job)
+    wait_for_vendor(pyannote)
+    pyannote.faults.order(Fault(status=503, path="/v1/jobs"))
+    pass_time(clock, remote.limits.remote.longest_s)
+    diarize_in_vain(remote, job)
+    assert diarize_job(remote, job.job_id) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fallback", "expected_s"), [((), LONGEST_RETRY_AFTER_S), (("scripted",), 900.0)], ids=["alone", "with a next one"]
+)
+def test_a_vendor_cannot_have_a_job_wait_for_as_long_as_it_likes(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor, fallback: tuple[str, ...], expected_s: float
+) -> None:
+    job = begin(remote, submit, diarizer_fallback=fallback)
+    diarize_in_vain(remote, job)
+    pyannote.faults.order(Fault(status=429, headers={"Retry-After": "80000"}, path="/v1/jobs"))
+    assert diarize_in_vain(remote, job).retry_after_s == expected_s
+
+
+def test_a_recording_whose_one_engine_cannot_be_asked_is_cut_for_the_others(
+    remote: Services, submit: Submit, replicate: ReplicateVendor, clock: object
+) -> None:
+    job = submit(method="replicate", engine="replicate/whisper-diarization", fallback=("scripted",))
+    prepare_job(remote, job.job_id)
+    with pytest.raises(WorkPostponed):
+        listen_in_one_shot(remote, job.job_id)
+    replicate.faults.order(Fault(status=503, path="/v1/predictions"))
+    pass_time(clock, remote.limits.remote.silent_s + 1)
+    assert listen_in_one_shot(remote, job.job_id) == "gap"
