@@ -242,3 +242,9 @@ class OneShotEngine(RemoteJobs[OneShotAnswer], Protocol):
 
     def submit(self, request: OneShotRequest, callback_url: str | None) -> str:
         """As ``RemoteDiarizer.submit``."""
+
+    def cancel(self, remote_id: str) -> None:
+        """Have the vendor stop a job it is at; ``collect`` then tells what it cost. One that is over stays as it is.
+
+        Raises as ``collect``.
+        """

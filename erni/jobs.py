@@ -215,5 +215,18 @@ class Step:
         return self.status != "running"
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteStop:
+    """A vendor's job to stop, because the job it was submitted for is over: ``engine`` knows it as ``remote_id``, and
+    ``charge_id`` is on the ledger for it. Equal pieces find it under the stage key ``key``, empty where that is gone.
+    """
+
+    remote_id: str
+    engine: str
+    charge_id: str
+    key: str
+    asked_at: datetime
+
+
 JobFields = dict[str, Any]
 """Columns of a job to set together with a move: names are those of ``Job``."""

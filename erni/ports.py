@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from erni.capabilities import Terms
 from erni.health import ProbeHour, ProbeResult
-from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step, StepKind
+from erni.jobs import Job, JobFields, JobStatus, Piece, RemoteStop, Savings, Step, StepKind
 from erni.keys import ApiKey
 from erni.model import Bill
 from erni.money import Charge, SpendingCaps, UsageSum
@@ -74,9 +74,8 @@ class JobStore(Protocol):
         """All steps begun so far, by kind and part."""
 
     def claim(self, job: Job) -> bool:
-        """Set ``updated_at`` to now if it still is what ``job`` says; returns whether this call did.
-
-        Of several that saw the same state of a job, one claims it and acts.
+        """Set ``updated_at`` to now if it still is what ``job`` says; returns whether this call did. Of several that
+        saw the same state of a job, one claims it and acts.
         """
 
     def count_active(self, tenant: str) -> int:
@@ -128,9 +127,8 @@ class KeyStore(Protocol):
         """False when there is no such key or it was revoked before."""
 
     def set_monthly_cap(self, key_id: str, usd: float | None) -> bool:
-        """What the key may spend in a month from now on; ``None`` for its cap to be the installation's.
-
-        False when there is no such key.
+        """What the key may spend in a month from now on; ``None`` for its cap to be the installation's. False when
+        there is no such key.
         """
 
 
@@ -371,7 +369,7 @@ class WaitingChunks(Protocol):
 
 
 class JobQueue(Protocol):
-    """Sends work to the workers, by name. Messages carry a job id and at most small numbers."""
+    """Sends work to the workers, by name. Messages carry ids and at most small numbers."""
 
     def send_prepare(self, job_id: str, *, is_long: bool = False) -> None:
         """``is_long`` sends it to the queue of long work. Raises QueueUnavailable."""
@@ -387,6 +385,9 @@ class JobQueue(Protocol):
 
     def send_enrol(self, voiceprint_id: str) -> None:
         """Have a voiceprint made from the audio that was left for it. Raises QueueUnavailable."""
+
+    def send_stop(self, stop: RemoteStop) -> None:
+        """Have a vendor's job stopped that nobody waits for. Raises QueueUnavailable."""
 
 
 class QueueWatch(Protocol):

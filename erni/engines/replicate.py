@@ -74,6 +74,9 @@ class ReplicateOneShot:
         )
         return OneShotAnswer(recognition, Diarization(engine, model, make_turns(spoken)))
 
+    def cancel(self, remote_id: str) -> None:
+        self.connection.cancel(remote_id)
+
     def find_submitted(self, key: str) -> str | None:
         """By the name of the file it reads, which has the key in it. The newest goes before others; one that ended
         without an answer, or whose answer is deleted, is none.

@@ -62,7 +62,7 @@ class Payment:
 
     def settle(self, bill: Bill | None) -> None:
         if _is_paid(self.charge):
-            _settle(self.services, self.charge.charge_id, bill)
+            settle_charge(self.services, self.charge.charge_id, bill)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def paid_call(
 
 def settle_call(services: Services, job: Job, step: Step, capabilities: Capabilities, bill: Bill | None) -> None:
     """As ``Payment.settle``, for a vendor's job that an earlier run of the step submitted."""
-    _settle(services, _charge_id(job, step, capabilities), bill)
+    settle_charge(services, charge_id_of(job, step, capabilities.engine), bill)
 
 
 def close_call(services: Services, job: Job, step: Step, capabilities: Capabilities, end: EngineError) -> None:
@@ -100,13 +100,13 @@ def close_call(services: Services, job: Job, step: Step, capabilities: Capabilit
 
     One of which nobody knows, as where its answer was deleted, stays reserved: it may be billed.
     """
-    close_charge(services, _charge_id(job, step, capabilities), end)
+    close_charge(services, charge_id_of(job, step, capabilities.engine), end)
 
 
 def close_charge(services: Services, charge_id: str, end: EngineError) -> None:
     """As ``close_call``, by the charge's id."""
     if isinstance(end, RemoteJobFailed) and end.usd > 0:
-        _settle(services, charge_id, Bill(end.usd, end.usage))
+        settle_charge(services, charge_id, Bill(end.usd, end.usage))
     elif isinstance(end, RemoteJobFailed | RemoteJobAborted):
         _release(services, charge_id)
 
@@ -145,7 +145,7 @@ def declared_engines(services: Services) -> Engines:
 
 def _make_charge(services: Services, job: Job, step: Step, capabilities: Capabilities, audio_s: float) -> Charge:
     return Charge(
-        charge_id=_charge_id(job, step, capabilities),
+        charge_id=charge_id_of(job, step, capabilities.engine),
         at=services.clock(),
         tenant=job.tenant,
         key_id=job.key_id,
@@ -159,12 +159,12 @@ def _make_charge(services: Services, job: Job, step: Step, capabilities: Capabil
     )
 
 
-def _charge_id(job: Job, step: Step, capabilities: Capabilities) -> str:
+def charge_id_of(job: Job, step: Step, engine: str) -> str:
     """Equal for every run of one attempt, so that a worker that dies and the one after it make one row. A restarted job
     counts its attempts anew.
     """
     restarted = f"@{job.restarted_at.astimezone(UTC).isoformat()}" if job.restarted_at is not None else ""
-    return f"{job.job_id}{restarted}/{step.kind}/{step.part}/{capabilities.engine}/{step.attempts}"
+    return f"{job.job_id}{restarted}/{step.kind}/{step.part}/{engine}/{step.attempts}"
 
 
 def _is_paid(charge: Charge) -> bool:
@@ -183,7 +183,7 @@ def _find_caps(services: Services, key: ApiKey | None, options: JobOptions | Non
     )
 
 
-def _settle(services: Services, charge_id: str, bill: Bill | None) -> None:
+def settle_charge(services: Services, charge_id: str, bill: Bill | None) -> None:
     """Never raises: an answer that is paid for is worth more than its bill, and the estimate is on the books."""
     try:
         services.ledger.settle(charge_id, bill)

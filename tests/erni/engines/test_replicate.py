@@ -26,6 +26,7 @@ from erni.errors import (
     EngineRejected,
     EngineUnavailable,
     JobStopped,
+    RemoteJobFailed,
     RemoteJobLost,
 )
 from erni.model import SAMPLE_RATE_HZ, OneShotAnswer
@@ -150,6 +151,23 @@ def test_a_prediction_that_fails_there_is_rejected(
     vendor.jobs.order_end(status, "CUDA out of memory")
     with pytest.raises(EngineRejected, match="CUDA"):
         wait_for(engine, engine.submit(request_for(audio), None))
+
+
+def test_a_prediction_can_be_stopped_by_us_and_else_has_a_deadline_over_there(
+    engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path
+) -> None:
+    vendor.jobs.pace_s = 1.0
+    remote_id = engine.submit(request_for(audio), None)
+    time.sleep(0.05)
+    engine.cancel(remote_id)
+    with pytest.raises(RemoteJobFailed, match="cancelled") as stopped:
+        engine.collect(remote_id)
+    assert stopped.value.usd == pytest.approx(stopped.value.usage["predict_time"] * engine.usd_per_second)
+    engine.cancel(remote_id)
+    with pytest.raises(RemoteJobLost):
+        engine.cancel("gm3qorzdhgbfurvjtvhg6dckhu")
+    [made] = [one for one in vendor.faults.received if (one.method, one.path) == ("POST", "/v1/predictions")]
+    assert made.headers["cancel-after"] == "1h"
 
 
 def test_an_answer_that_was_deleted_is_lost(engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path) -> None:

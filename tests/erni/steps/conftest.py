@@ -22,7 +22,7 @@ from erni.engines.replicate import ReplicateOneShot
 from erni.engines.replicate_connection import ReplicateConnection
 from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import QueueUnavailable
-from erni.jobs import Job, JobOptions, Piece, StepKind
+from erni.jobs import Job, JobOptions, Piece, RemoteStop, StepKind
 from erni.keys import ApiKey
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.model import Turn, Word
@@ -76,6 +76,9 @@ class NotingQueue:
 
     def send_enrol(self, voiceprint_id: str) -> None:
         self._note("enrol", voiceprint_id)
+
+    def send_stop(self, stop: RemoteStop) -> None:
+        self._note("stop", stop)
 
     def jobs_in_queue(self) -> set[str]:
         return self.held
