@@ -13,6 +13,7 @@ from datetime import date
 from typing import Final, TypeVar, cast, get_args
 
 from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
+from erni.completions import check_completion
 from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import CacheUse, Completion, GapPolicy, JobOptions, Method
 from erni.metadata import MAX_METADATA_KEY_CHARS, METADATA_FIELD, check_characters, parse_metadata
@@ -77,7 +78,7 @@ class Offers:
     """What this installation can do: its engines' capabilities by name, and which are used by default.
 
     No job may take longer than ``max_deadline_s``. ``default_fallback`` are engines in the order of their use, and so
-    are the diarizers'. ``one_shots`` find words and speakers in one go. ``has_callbacks`` says that vendors can reach
+    are the diarizers'. ``one_shots`` find words and speakers in one go. ``callers`` are the vendors that can call
     this installation.
     """
 
@@ -89,7 +90,7 @@ class Offers:
     default_fallback: tuple[str, ...] = ()
     default_diarizer_fallback: tuple[str, ...] = ()
     one_shots: Mapping[str, TranscriberCapabilities] = field(default_factory=dict)
-    has_callbacks: bool = False
+    callers: frozenset[str] = frozenset()
 
     def on(self, today: date) -> Offers:
         """Without what its vendor has shut down by then; a default engine that is gone gives way to the fallback."""
@@ -130,7 +131,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
     diarizer = _choose("diarizer", values, (*offers.diarizers, NO_DIARIZER), offers.default_diarizer or NO_DIARIZER)
     counts = _parse_speaker_counts(values, offers.diarizers.get(diarizer))
     wanted, fallback = _parse_wishes(values, engine, offers)
-    return JobOptions(
+    options = JobOptions(
         method=method,
         engine=engine,
         diarizer=None if diarizer == NO_DIARIZER else diarizer,
@@ -143,7 +144,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         max_speakers=counts.get("max_speakers"),
         fallback=fallback,
         diarizer_fallback=_parse_diarizer_fallback(values, diarizer, offers),
-        completion=_parse_completion(values, offers),
+        completion=_choose("completion", values, COMPLETIONS, "auto"),
         max_usd=_parse_dollars(values.get("max_usd")),
         voiceprints=_parse_voiceprints(values.get("voiceprints"), method, diarizer),
         on_gap=_choose("on_gap", values, GAP_POLICIES, "partial"),
@@ -151,6 +152,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         deadline_s=_parse_deadline(values.get("deadline_s"), offers.max_deadline_s),
         metadata=parse_metadata(values),
     )
+    return check_completion(options, offers.diarizers, offers.callers)
 
 
 def _single_value(name: str, given: Sequence[str]) -> str:
@@ -273,16 +275,6 @@ def _parse_keywords(text: str | None, chosen: Sequence[TranscriberCapabilities])
     if any(set(word) & set("<>\r\n") for word in words):
         raise InvalidOption("keywords must not hold < or >, nor line breaks.", field="keywords")
     return words
-
-
-def _parse_completion(values: Mapping[str, str], offers: Offers) -> Completion:
-    completion = _choose("completion", values, COMPLETIONS, "auto")
-    if completion == "webhook" and not offers.has_callbacks:
-        raise InvalidOption(
-            "Vendors cannot call this installation; the operator has to set ERNI_WEBHOOKS__PUBLIC_URL, or use poll.",
-            field="completion",
-        )
-    return completion
 
 
 def _parse_dollars(text: str | None) -> float | None:

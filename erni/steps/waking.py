@@ -33,6 +33,8 @@ def wake_piece(services: Services, job_id: str, piece: Piece) -> None:
     """Look at a piece beside its own message, which finds it done later and leaves.
 
     Raises:
+        WorkPostponed: it waits for no vendor's job any more, as where the next engine takes over, and is to be looked
+            at again sooner than its own message would.
         WorkInFlight, WorkHandedBack: look again.
         ErniError: records, blobs or Redis are away.
     """
@@ -44,6 +46,9 @@ def wake_piece(services: Services, job_id: str, piece: Piece) -> None:
         else:
             status = listen_in_one_shot(services, job_id)
     except WorkPostponed:
+        step = services.jobs.find_step(job_id, piece)
+        if step is not None and step.remote_id is None:
+            raise
         log.info("woken_too_early", step=piece.kind)
         return
     if status != "cancelled":

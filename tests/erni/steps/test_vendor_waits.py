@@ -232,3 +232,18 @@ def test_a_recording_whose_one_engine_cannot_be_asked_is_cut_for_the_others(
     replicate.faults.order(Fault(status=503, path="/v1/predictions"))
     pass_time(clock, remote.limits.remote.silent_s + 1)
     assert listen_in_one_shot(remote, job.job_id) == "gap"
+
+
+def test_a_webhook_that_says_failed_has_the_next_diarizer_take_over_at_once(
+    called: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    pyannote.webhooks.is_losing = True
+    pyannote.jobs.order_end("failed", "Could not load audio")
+    job = begin(called, submit, diarizer_fallback=("scripted",))
+    diarize_in_vain(called, job)
+    wait_for_vendor(pyannote)
+    with pytest.raises(WorkPostponed) as sent_again:
+        wake_piece(called, job.job_id, DIARIZATION)
+    assert sent_again.value.retry_after_s == 0.0
+    wake_piece(called, job.job_id, DIARIZATION)
+    assert (step_of(called, job).status, step_of(called, job).engine) == ("ok", "scripted")
