@@ -60,7 +60,7 @@ def wait_for_vendor(vendor: PyannoteVendor | ReplicateVendor) -> None:
         time.sleep(0.01)
 
 
-def test_a_prediction_aborted_before_it_began_is_not_charged_and_submitted_anew(
+def test_fault_15_a_prediction_aborted_before_it_began_is_not_charged_and_submitted_anew(
     remote: Services, submit: Submit, replicate: ReplicateVendor
 ) -> None:
     replicate.jobs.order_end("aborted")
