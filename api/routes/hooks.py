@@ -16,7 +16,7 @@ from erni import blob_paths, redis_keys
 from erni.errors import ErniError, JobNotFound, NotFound, QueueUnavailable
 from erni.jobs import Piece, StepKind
 from erni.signatures import Delivery
-from erni.steps.waking import find_submitted, find_waiting
+from erni.steps.waking import find_waiting, note_submitted
 
 log = structlog.get_logger(__name__)
 blueprint = Blueprint("hooks", __name__, url_prefix="/v1/hooks")
@@ -72,7 +72,7 @@ def _find_waiting(runtime: Runtime, provider: str, delivery: Delivery) -> list[t
     """Who waits for the vendor's job: known by its id, else the piece that the address names."""
     waiting = find_waiting(runtime.services, provider, delivery.remote_id)
     named = _named_piece()
-    if waiting or named is None or not find_submitted(runtime.services, provider, delivery.remote_id, named):
+    if waiting or named is None or not note_submitted(runtime.services, provider, delivery.remote_id, named):
         return waiting
     return [named]
 

@@ -20,7 +20,7 @@ def find_waiting(services: Services, provider: str, remote_id: str) -> list[tupl
     return [(step.job_id, step.piece) for step in services.jobs.find_remote(provider, remote_id)]
 
 
-def find_submitted(services: Services, provider: str, remote_id: str, named: tuple[str, Piece]) -> bool:
+def note_submitted(services: Services, provider: str, remote_id: str, named: tuple[str, Piece]) -> bool:
     """Whether the piece a webhook's address names waits for it without knowing the vendor's id; it does from now on.
 
     So a webhook that is faster than the record of the id tells it, and one of a job whose submission got no answer.

@@ -17,7 +17,7 @@ from erni.steps.diarizing import diarize_job
 from erni.steps.one_shot import listen_in_one_shot
 from erni.steps.pieces import DIARIZATION
 from erni.steps.preparing import prepare_job
-from erni.steps.waking import find_submitted, wake_piece
+from erni.steps.waking import note_submitted, wake_piece
 from vendors.faults import Fault
 from vendors.pyannote import PyannoteVendor
 from vendors.replicate import ReplicateVendor
@@ -76,7 +76,7 @@ def test_a_job_whose_submission_got_no_answer_is_known_by_its_webhook_and_paid_o
     assert held.retry_after_s == AWAITED_S
     assert "its webhook" in (step_of(called, job).reason or "")
     [made] = pyannote.jobs.all()
-    assert find_submitted(called, "pyannote", made.job_id, (job.job_id, DIARIZATION))
+    assert note_submitted(called, "pyannote", made.job_id, (job.job_id, DIARIZATION))
     wake_piece(called, job.job_id, DIARIZATION)
     assert step_of(called, job).status == "ok"
     assert len(pyannote.faults.billed) == 1
@@ -111,7 +111,7 @@ def test_a_refused_submission_made_no_job_that_a_webhook_could_tell(
     job = begin(called, submit)
     diarize_in_vain(called, job)
     assert step_of(called, job).submitted_at is None
-    assert not find_submitted(called, "pyannote", "another", (job.job_id, DIARIZATION))
+    assert not note_submitted(called, "pyannote", "another", (job.job_id, DIARIZATION))
 
 
 def test_waits_before_the_submission_are_no_bad_answers_of_the_vendors_job(
@@ -247,3 +247,17 @@ def test_a_webhook_that_says_failed_has_the_next_diarizer_take_over_at_once(
     assert sent_again.value.retry_after_s == 0.0
     wake_piece(called, job.job_id, DIARIZATION)
     assert (step_of(called, job).status, step_of(called, job).engine) == ("ok", "scripted")
+
+
+def test_who_finds_the_shared_job_lost_waits_for_the_one_submitted_in_its_place(
+    remote: Services, submit: Submit, pyannote: PyannoteVendor
+) -> None:
+    first, second = begin(remote, submit), begin(remote, submit)
+    for job in (first, second):
+        diarize_in_vain(remote, job)
+    wait_for_vendor(pyannote)
+    pyannote.jobs.retention_s, pyannote.jobs.pace_s = 0.0, 0.5
+    for job in (second, second, first, first):
+        diarize_in_vain(remote, job)
+    assert step_of(remote, first).remote_id == step_of(remote, second).remote_id
+    assert len(pyannote.jobs.all()) == 2
