@@ -143,6 +143,7 @@ def _remote_limits(settings: Settings) -> RemoteLimits:
         poll_s={PYANNOTE: settings.pyannote.poll_s, REPLICATE: settings.replicate.poll_s},
         awaited_poll_s=settings.webhooks.poll_s,
         longest_s=settings.webhooks.longest_s,
+        silent_s=settings.webhooks.silent_s,
         public_url=settings.webhooks.public_url,
         signing=frozenset(build_verifiers(settings)),
     )
@@ -196,7 +197,7 @@ def build_offers(settings: Settings, services: Services) -> Offers:
         default_fallback=_listed("FALLBACK", settings.jobs.fallback, services.transcribers),
         default_diarizer_fallback=_listed("DIARIZER_FALLBACK", settings.jobs.diarizer_fallback, services.diarizers),
         one_shots={name: engine.capabilities for name, engine in services.one_shots.items()},
-        has_callbacks=settings.webhooks.public_url is not None and bool(services.limits.remote.signing),
+        callers=services.limits.remote.signing if settings.webhooks.public_url is not None else frozenset(),
     )
 
 

@@ -103,6 +103,11 @@ class WebhookSettings(SettingsGroup):
     longest_s: float = Field(
         4 * 3600.0, gt=0, description="A vendor's job not over after this long is given up, webhook or not."
     )
+    silent_s: float = Field(
+        900.0,
+        gt=0,
+        description="A vendor that cannot be asked about its job for this long gives way to the next engine, if any.",
+    )
 
 
 class BreakerSettings(SettingsGroup):

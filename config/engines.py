@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from erni.engines.pyannote import VOICEPRINT_MODEL, PyannoteDiarizer, PyannoteVo
 from erni.engines.pyannote_connection import PyannoteConnection
 from erni.engines.replicate import ReplicateOneShot
 from erni.engines.replicate_connection import ReplicateConnection
+from erni.engines.replicate_hooks import ReplicateHooks
 from erni.engines.scripted import ENGINE as SCRIPTED
 from erni.engines.scripted_service import ScriptedServiceDiarizer, ScriptedServiceTranscriber
 from erni.engines.senko import SenkoDiarizer
@@ -136,22 +136,14 @@ def build_verifiers(settings: Settings) -> Mapping[str, Verifier]:
         verifiers[PYANNOTE] = lambda headers, body, now: verify_pyannote(
             secret.get_secret_value(), headers, body, now, tolerance_s
         )
-    find_secret = _replicate_secret(settings)
-    if find_secret is not None:
+    connection, replicate_secret = _replicate(settings), settings.replicate.webhook_secret
+    if connection is not None and replicate_secret is not None:
         verifiers[REPLICATE] = lambda headers, body, now: verify_replicate(
-            find_secret(), headers, body, now, tolerance_s
+            replicate_secret.get_secret_value(), headers, body, now, tolerance_s
         )
+    elif connection is not None:
+        verifiers[REPLICATE] = ReplicateHooks(connection.webhook_secret, tolerance_s).verify
     return verifiers
-
-
-def _replicate_secret(settings: Settings) -> Callable[[], str] | None:
-    """The one set, or the one Replicate tells, asked once; it may raise EngineError until it was told."""
-    connection, secret = _replicate(settings), settings.replicate.webhook_secret
-    if connection is None:
-        return None
-    if secret is not None:
-        return secret.get_secret_value
-    return functools.cache(connection.webhook_secret)
 
 
 def _pyannote(settings: Settings) -> PyannoteConnection | None:

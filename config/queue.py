@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from erni.errors import QueueUnavailable
-from erni.jobs import Piece, StepKind
+from erni.jobs import Piece, RemoteStop, StepKind
 from erni.ports import FanOut
 
 MEDIA: Final = "media"
@@ -34,6 +34,7 @@ EMBED_CHUNK: Final = "erni.embed_chunk"
 DIARIZE_JOB: Final = "erni.diarize_job"
 ONE_SHOT_JOB: Final = "erni.one_shot_job"
 WAKE_PIECE: Final = "erni.wake_piece"
+STOP_REMOTE_JOB: Final = "erni.stop_remote_job"
 ENROL_VOICEPRINT: Final = "erni.enrol_voiceprint"
 PROBE_PROVIDERS: Final = "erni.probe_providers"
 WARN_OF_RETIREMENTS: Final = "erni.warn_of_retirements"
@@ -51,6 +52,7 @@ ROUTES: Final = {
     DIARIZE_JOB: DIARIZE,
     ONE_SHOT_JOB: DIARIZE,
     WAKE_PIECE: DIARIZE,
+    STOP_REMOTE_JOB: DIARIZE,
     ENROL_VOICEPRINT: DIARIZE,
     PROBE_PROVIDERS: DEFAULT,
     WARN_OF_RETIREMENTS: DEFAULT,
@@ -214,6 +216,11 @@ class CeleryJobQueue:
 
     def send_enrol(self, voiceprint_id: str) -> None:
         self._send(self._app.signature(ENROL_VOICEPRINT, args=(voiceprint_id,), immutable=True))
+
+    def send_stop(self, stop: RemoteStop) -> None:
+        # Without the id of its job: the sweeper is not to take this for work on it, should it be tried again.
+        arguments = (stop.remote_id, stop.engine, stop.charge_id, stop.key, stop.asked_at.timestamp())
+        self._send(self._app.signature(STOP_REMOTE_JOB, args=arguments, immutable=True))
 
     def _finish(self, job_id: str, *, is_long: bool) -> Signature:
         return _routed(self._guarded(FINISH_JOB, job_id), is_long=is_long)

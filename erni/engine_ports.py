@@ -201,7 +201,8 @@ class RemoteJobs(Protocol[Answer_co]):
 
         Raises:
             RemoteJobLost: the vendor has no such job (any more), or threw its answer away: submit anew.
-            EngineRejected: the job failed over there, or was cancelled.
+            RemoteJobAborted: as before; it never began, and is not billed.
+            RemoteJobFailed: the job failed over there, or was cancelled; says what it is billed with.
             EngineError: as for a transcriber; asking again may help.
         """
 
@@ -242,3 +243,9 @@ class OneShotEngine(RemoteJobs[OneShotAnswer], Protocol):
 
     def submit(self, request: OneShotRequest, callback_url: str | None) -> str:
         """As ``RemoteDiarizer.submit``."""
+
+    def cancel(self, remote_id: str) -> None:
+        """Have the vendor stop a job it is at; ``collect`` then tells what it cost. One that is over stays as it is.
+
+        Raises as ``collect``.
+        """

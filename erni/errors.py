@@ -30,7 +30,9 @@
     │   │   ├── EngineDown *           nothing was done: no connection, or it says itself that it cannot
     │   │   ├── EngineResting *        its breaker is open: others found it out just now
     │   │   └── RemoteJobLost *        a job submitted there is gone, or its answer is
+    │   │       └── RemoteJobAborted *     it was given up there before it began
     │   ├── EngineRejected         the engine refuses this input
+    │   │   └── RemoteJobFailed        a job submitted there failed, or was cancelled
     │   ├── EngineNotAuthorised    the engine refuses our key
     │   ├── EngineQuotaExhausted   our account there has no money or quota left
     │   └── EngineAnswerInvalid *  the engine's answer cannot be read
@@ -47,6 +49,7 @@ Starred classes are retryable. ``code`` is the class's name in snake_case and ne
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -189,8 +192,21 @@ class RemoteJobLost(EngineUnavailable):
     """The vendor has no such job any more, or threw its answer away; it is to be submitted anew."""
 
 
+class RemoteJobAborted(RemoteJobLost):
+    """The vendor gave the job up before it began, and bills nothing."""
+
+
 class EngineRejected(EngineError):
     """The engine refuses this input; the same call would be refused again."""
+
+
+class RemoteJobFailed(EngineRejected):
+    """A vendor's job failed over there or was cancelled. ``usd`` is what it costs all the same, for ``usage``."""
+
+    def __init__(self, message: str, *, usd: float = 0.0, usage: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.usd = usd
+        self.usage = dict(usage or {})
 
 
 class EngineNotAuthorised(EngineError):

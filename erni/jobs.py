@@ -185,6 +185,7 @@ class Step:
     ``reason``. ``elapsed_s`` is the successful run's wall time, of which ``engine_s`` was spent in the engine.
     ``savings`` is set where an earlier result was used instead. A piece done by a vendor's own job was submitted at
     ``submitted_at`` and is ``remote_id`` there; the first without the second says that the answer was lost.
+    The vendor last told at ``heard_at`` how it stands.
     """
 
     job_id: str
@@ -205,6 +206,7 @@ class Step:
     savings: Savings | None = None
     submitted_at: datetime | None = None
     remote_id: str | None = None
+    heard_at: datetime | None = None
 
     @property
     def piece(self) -> Piece:
@@ -213,6 +215,19 @@ class Step:
     @property
     def is_over(self) -> bool:
         return self.status != "running"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStop:
+    """A vendor's job to stop, because the job it was submitted for is over: ``engine`` knows it as ``remote_id``, and
+    ``charge_id`` is on the ledger for it. Equal pieces find it under the stage key ``key``, empty where that is gone.
+    """
+
+    remote_id: str
+    engine: str
+    charge_id: str
+    key: str
+    asked_at: datetime
 
 
 JobFields = dict[str, Any]

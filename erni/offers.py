@@ -18,7 +18,7 @@ class Offers:
 
     No job may take longer than ``max_deadline_s``. ``default_fallback`` are engines in the order of their use, and so
     are the diarizers'. ``one_shots`` find words and speakers in one go; ``ended_one_shots`` did, until that day.
-    ``has_callbacks`` says that vendors can reach this installation.
+    ``callers`` are the vendors that can call this installation.
     """
 
     transcribers: Mapping[str, TranscriberCapabilities]
@@ -30,7 +30,7 @@ class Offers:
     default_diarizer_fallback: tuple[str, ...] = ()
     one_shots: Mapping[str, TranscriberCapabilities] = field(default_factory=dict)
     ended_one_shots: Mapping[str, date] = field(default_factory=dict)
-    has_callbacks: bool = False
+    callers: frozenset[str] = frozenset()
 
     def on(self, today: date) -> Offers:
         """Without what its vendor has shut down by then; a default that is gone gives way to its fallback."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast, get_args
 
 from erni.capabilities import TranscriberCapabilities
+from erni.completions import check_completion
 from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import CacheUse, Completion, GapPolicy, JobOptions, Method
 from erni.metadata import MAX_METADATA_KEY_CHARS, METADATA_FIELD, check_characters, parse_metadata
@@ -92,7 +93,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         check_one_shot(counts, offers.one_shots[engine], told if fallback else None)
     else:
         check_diarizer(counts, told)
-    return JobOptions(
+    options = JobOptions(
         method=method,
         engine=engine,
         diarizer=None if diarizer == NO_DIARIZER else diarizer,
@@ -105,7 +106,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         max_speakers=counts.get("max_speakers"),
         fallback=fallback,
         diarizer_fallback=_parse_diarizer_fallback(values, diarizer, offers),
-        completion=_parse_completion(values, offers),
+        completion=_choose("completion", values, COMPLETIONS, "auto"),
         max_usd=_parse_dollars(values.get("max_usd")),
         voiceprints=_parse_voiceprints(values.get("voiceprints"), method, diarizer),
         on_gap=_choose("on_gap", values, GAP_POLICIES, "partial"),
@@ -113,6 +114,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         deadline_s=_parse_deadline(values.get("deadline_s"), offers.max_deadline_s),
         metadata=parse_metadata(values),
     )
+    return check_completion(options, offers.diarizers, offers.callers)
 
 
 def _single_value(name: str, given: Sequence[str]) -> str:
@@ -250,16 +252,6 @@ def _parse_keywords(text: str | None, chosen: Sequence[TranscriberCapabilities])
     if any(set(word) & set("<>\r\n") for word in words):
         raise InvalidOption("keywords must not hold < or >, nor line breaks.", field="keywords")
     return words
-
-
-def _parse_completion(values: Mapping[str, str], offers: Offers) -> Completion:
-    completion = _choose("completion", values, COMPLETIONS, "auto")
-    if completion == "webhook" and not offers.has_callbacks:
-        raise InvalidOption(
-            "Vendors cannot call this installation; the operator has to set ERNI_WEBHOOKS__PUBLIC_URL, or use poll.",
-            field="completion",
-        )
-    return completion
 
 
 def _parse_dollars(text: str | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from erni.capabilities import Terms
 from erni.health import ProbeHour, ProbeResult
-from erni.jobs import Job, JobFields, JobStatus, Piece, Savings, Step, StepKind
+from erni.jobs import Job, JobFields, JobStatus, Piece, RemoteStop, Savings, Step, StepKind
 from erni.keys import ApiKey
 from erni.model import Bill
 from erni.money import Charge, SpendingCaps, UsageSum
@@ -59,7 +59,8 @@ class JobStore(Protocol):
     def save_step(self, step: Step) -> None:
         """Record how a running step stands: its engine, attempts, failures and when it is tried again.
 
-        A step that is over stays as it is. The caller holds the piece of work: no one else writes it meanwhile.
+        A step that is over stays as it is. The caller holds the piece of work: no one else writes it meanwhile, but for
+        ``note_remote``, whose id stays while the step is of the same submission and knows none.
         """
 
     def finish_step(self, step: Step) -> None:
@@ -75,9 +76,8 @@ class JobStore(Protocol):
         """All steps begun so far, by kind and part."""
 
     def claim(self, job: Job) -> bool:
-        """Set ``updated_at`` to now if it still is what ``job`` says; returns whether this call did.
-
-        Of several that saw the same state of a job, one claims it and acts.
+        """Set ``updated_at`` to now if it still is what ``job`` says; returns whether this call did. Of several that
+        saw the same state of a job, one claims it and acts.
         """
 
     def count_active(self, tenant: str) -> int:
@@ -105,6 +105,11 @@ class JobStore(Protocol):
         with ``provider`` and a slash.
         """
 
+    def note_remote(self, job_id: str, piece: Piece, provider: str, remote_id: str) -> bool:
+        """Record a vendor's job for a step that was submitted to ``provider`` and does not know its id; returns whether
+        it was one. Atomic: of two ids the first one stays.
+        """
+
 
 class KeyStore(Protocol):
     """API keys, by the hash of their token."""
@@ -124,9 +129,8 @@ class KeyStore(Protocol):
         """False when there is no such key or it was revoked before."""
 
     def set_monthly_cap(self, key_id: str, usd: float | None) -> bool:
-        """What the key may spend in a month from now on; ``None`` for its cap to be the installation's.
-
-        False when there is no such key.
+        """What the key may spend in a month from now on; ``None`` for its cap to be the installation's. False when
+        there is no such key.
         """
 
 
@@ -270,12 +274,11 @@ class StageCache(Protocol):
     def put(self, key: str, content: bytes, *, ttl_s: float, job_id: str) -> None:
         """Keep ``content`` for at most ``ttl_s`` as an entry of this job."""
 
-    def delete_job(self, job_id: str) -> int:
-        """Remove every entry the job put or got; returns how many there were.
+    def drop(self, key: str, content: bytes) -> None:
+        """Remove the entry if it is still this one: somebody may have put another one since. Atomic."""
 
-        Raises:
-            QueueUnavailable: they cannot be removed now.
-        """
+    def delete_job(self, job_id: str) -> int:
+        """Remove every entry the job put or got; returns how many there were. Raises QueueUnavailable."""
 
 
 class Flights(Protocol):
@@ -321,7 +324,7 @@ class WaitingChunks(Protocol):
 
 
 class JobQueue(Protocol):
-    """Sends work to the workers, by name. Messages carry a job id and at most small numbers."""
+    """Sends work to the workers, by name. Messages carry ids and at most small numbers."""
 
     def send_prepare(self, job_id: str, *, is_long: bool = False) -> None:
         """``is_long`` sends it to the queue of long work. Raises QueueUnavailable."""
@@ -337,6 +340,9 @@ class JobQueue(Protocol):
 
     def send_enrol(self, voiceprint_id: str) -> None:
         """Have a voiceprint made from the audio that was left for it. Raises QueueUnavailable."""
+
+    def send_stop(self, stop: RemoteStop) -> None:
+        """Have a vendor's job stopped that nobody waits for. Raises QueueUnavailable."""
 
 
 class QueueWatch(Protocol):

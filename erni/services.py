@@ -52,7 +52,8 @@ class CacheLife:
 @dataclass(frozen=True, slots=True)
 class RemoteLimits:
     """How vendors' jobs are waited for: ``poll_s`` by provider, or ``awaited_poll_s`` where its webhook is to come, and
-    at most ``longest_s``.
+    at most ``longest_s``; where another engine can take over, at most ``silent_s`` after the vendor last told how it
+    stands.
 
     ``public_url`` is where vendors reach the API; ``signing`` the providers whose webhooks can be verified.
     """
@@ -60,6 +61,7 @@ class RemoteLimits:
     poll_s: Mapping[str, float] = field(default_factory=dict)
     awaited_poll_s: float = 60.0
     longest_s: float = 4 * 3600.0
+    silent_s: float = 900.0
     public_url: str | None = None
     signing: frozenset[str] = frozenset()
 

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -68,16 +68,31 @@ def verify_replicate(
         ConfigError: the secret is none of Replicate's.
         SignatureInvalid: as for pyannote.ai.
     """
+    delivery_id, timestamp, signatures = read_replicate_headers(headers, now, tolerance_s)
+    digest = _sign(_replicate_key(secret), f"{delivery_id}.{timestamp}.".encode() + body)
+    _check_any([_base64(digest)], signatures)
+    remote_id, status = _read_job(body, "id")
+    return Delivery(delivery_id, remote_id, status)
+
+
+def read_replicate_headers(
+    headers: Mapping[str, str], now: datetime, tolerance_s: float
+) -> tuple[str, str, Sequence[str]]:
+    """A delivery's id, its time and its signatures, as far as they are right whatever the secret is.
+
+    Raises:
+        SignatureInvalid: one is missing, or the time is not about now.
+    """
     received = _lower_names(headers)
     delivery_id, timestamp = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
     if not _DELIVERY_ID.fullmatch(delivery_id):
         raise SignatureInvalid("The webhook has no id.")
     _check_time(timestamp, now, tolerance_s)
-    digest = _sign(_replicate_key(secret), f"{delivery_id}.{timestamp}.".encode() + body)
-    signatures = received.get("webhook-signature", "").split()
-    _check_any([_base64(digest)], [text.removeprefix("v1,") for text in signatures if text.startswith("v1,")])
-    remote_id, status = _read_job(body, "id")
-    return Delivery(delivery_id, remote_id, status)
+    texts = received.get("webhook-signature", "").split()
+    signatures = [text.removeprefix("v1,") for text in texts if text.startswith("v1,")]
+    if not signatures:
+        raise SignatureInvalid("The webhook is not signed.")
+    return delivery_id, timestamp, signatures
 
 
 def _lower_names(headers: Mapping[str, str]) -> dict[str, str]:

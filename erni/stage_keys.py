@@ -42,7 +42,12 @@ class StageKey:
     @property
     def remote(self) -> str:
         """Under which the id of a vendor's job for this very work is kept while that runs."""
-        return f"{self.own}:remote"
+        return remote_key(self.own)
+
+
+def remote_key(own: str) -> str:
+    """As ``StageKey.remote``."""
+    return f"{own}:remote"
 
 
 class StageKeys:

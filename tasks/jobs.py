@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import structlog
 
 from config.queue import (
@@ -12,12 +14,13 @@ from config.queue import (
     FINISH_JOB,
     ONE_SHOT_JOB,
     PREPARE_JOB,
+    STOP_REMOTE_JOB,
     TRANSCRIBE_CHUNK,
     WAKE_PIECE,
 )
 from erni.errors import JobNotFound
-from erni.jobs import JobStatus, Piece, StepKind
-from erni.steps import diarizing, ending, enrolling, finishing, one_shot, preparing, recognising, waking
+from erni.jobs import JobStatus, Piece, RemoteStop, StepKind
+from erni.steps import diarizing, ending, enrolling, finishing, one_shot, preparing, recognising, stopping, waking
 from erni.steps.working import PieceStatus
 from tasks.app import celery_app, current_services
 from tasks.job_task import INTERNAL, JobTask, LaneTask, LooseTask, PieceTask
@@ -53,6 +56,12 @@ def one_shot_job(job_id: str, _: int = 0) -> PieceStatus:
 @celery_app.task(name=WAKE_PIECE, base=LooseTask, ignore_result=True)
 def wake_piece(job_id: str, kind: str, part: int) -> None:
     waking.wake_piece(current_services(), job_id, Piece(StepKind(kind), part))
+
+
+@celery_app.task(name=STOP_REMOTE_JOB, base=LooseTask, ignore_result=True)
+def stop_remote_job(remote_id: str, engine: str, charge_id: str, key: str, asked_s: float) -> None:
+    stop = RemoteStop(remote_id, engine, charge_id, key, datetime.fromtimestamp(asked_s, UTC))
+    stopping.stop_remote_job(current_services(), stop)
 
 
 @celery_app.task(name=ENROL_VOICEPRINT, base=LooseTask, ignore_result=True)

@@ -16,8 +16,7 @@ from erni import blob_paths, redis_keys
 from erni.errors import ErniError, JobNotFound, NotFound, QueueUnavailable
 from erni.jobs import Piece, StepKind
 from erni.signatures import Delivery
-from erni.steps.pieces import WHOLE_KINDS
-from erni.steps.waking import find_waiting
+from erni.steps.waking import find_waiting, note_submitted
 
 log = structlog.get_logger(__name__)
 blueprint = Blueprint("hooks", __name__, url_prefix="/v1/hooks")
@@ -52,7 +51,14 @@ def _read_body() -> bytes:
 
 
 def _wake(runtime: Runtime, provider: str, delivery: Delivery) -> None:
-    waiting = find_waiting(runtime.services, provider, delivery.remote_id) or _named_piece(runtime)
+    try:
+        waiting = _find_waiting(runtime, provider, delivery)
+        for job_id, piece in waiting:
+            runtime.services.queue.send_wake(job_id, piece)
+    except ErniError:
+        # The vendor will repeat it, and then it must not pass for a repetition.
+        _forget(runtime, provider, delivery)
+        raise
     log.info(
         "hook_received" if waiting else "hook_unexpected",
         provider=provider,
@@ -60,28 +66,24 @@ def _wake(runtime: Runtime, provider: str, delivery: Delivery) -> None:
         status=delivery.status,
         jobs=[job_id for job_id, _ in waiting],
     )
-    try:
-        for job_id, piece in waiting:
-            runtime.services.queue.send_wake(job_id, piece)
-    except ErniError:
-        # The vendor will repeat it, and then it must not pass for a repetition.
-        _forget(runtime, provider, delivery)
-        raise
 
 
-def _named_piece(runtime: Runtime) -> list[tuple[str, Piece]]:
-    """The piece the address names, for a webhook that comes before the record of the vendor's id does."""
+def _find_waiting(runtime: Runtime, provider: str, delivery: Delivery) -> list[tuple[str, Piece]]:
+    """Who waits for the vendor's job: known by its id, else the piece that the address names."""
+    waiting = find_waiting(runtime.services, provider, delivery.remote_id)
+    named = _named_piece()
+    if waiting or named is None or not note_submitted(runtime.services, provider, delivery.remote_id, named):
+        return waiting
+    return [named]
+
+
+def _named_piece() -> tuple[str, Piece] | None:
+    """The piece the address names."""
     kind, _, part = request.args.get("piece", "").partition(".")
     try:
-        job_id = blob_paths.check_job_id(request.args.get("job", ""))
-        piece = Piece(StepKind(kind), int(part[:6]))
+        return blob_paths.check_job_id(request.args.get("job", "")), Piece(StepKind(kind), int(part[:6]))
     except (JobNotFound, ValueError):
-        return []
-    if piece.kind not in WHOLE_KINDS:
-        return []
-    step = runtime.services.jobs.find_step(job_id, piece)
-    is_unknown = step is not None and not step.is_over and step.remote_id is None
-    return [(job_id, piece)] if is_unknown else []
+        return None
 
 
 def _is_first(runtime: Runtime, provider: str, delivery: Delivery) -> bool:

@@ -26,6 +26,7 @@ from erni.errors import (
     EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
+    RemoteJobFailed,
     RemoteJobLost,
 )
 from erni.model import Turn, VoiceScore
@@ -76,7 +77,7 @@ def read_output(job: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What a job came to, ``None`` while it is at work.
 
     Raises:
-        EngineRejected: it failed or was cancelled.
+        RemoteJobFailed: it failed or was cancelled, which costs nothing.
         RemoteJobLost: its output was deleted, as happens 24 hours after its end.
         EngineAnswerInvalid: it is in no state we know.
     """
@@ -85,7 +86,7 @@ def read_output(job: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     if status in _OVER_WITHOUT_ANSWER:
         reason = quote(output.get("error")) if isinstance(output, dict) else ""
-        raise EngineRejected(f"{NAME}'s job {_OVER_WITHOUT_ANSWER[status]}{f': {reason}' if reason else '.'}")
+        raise RemoteJobFailed(f"{NAME}'s job {_OVER_WITHOUT_ANSWER[status]}{f': {reason}' if reason else '.'}")
     if status != "succeeded":
         raise EngineAnswerInvalid(f"{NAME}'s job is in an unknown state ({quote(status)}).")
     if not output:

@@ -10,6 +10,7 @@ from erni.capabilities import TranscriberCapabilities
 from erni.engine_ports import OneShotRequest
 from erni.engines.remote_answers import read_remote_id
 from erni.engines.replicate_answers import (
+    MAY_ANSWER,
     NAME,
     make_turns,
     read_language,
@@ -19,7 +20,7 @@ from erni.engines.replicate_answers import (
 )
 from erni.engines.replicate_connection import ReplicateConnection
 from erni.engines.uploads import Uploads, file_size_bytes
-from erni.errors import EngineRejected
+from erni.errors import EngineRejected, RemoteJobFailed
 from erni.media.audio import AUDIO_FORMATS
 from erni.model import Bill, Diarization, OneShotAnswer, Recognition
 
@@ -58,7 +59,7 @@ class ReplicateOneShot:
 
     def collect(self, remote_id: str) -> OneShotAnswer | None:
         prediction = self.connection.read_prediction(remote_id)
-        output = read_output(prediction)
+        output = self._read_output(prediction)
         if output is None:
             return None
         spoken = read_words(output)
@@ -73,9 +74,12 @@ class ReplicateOneShot:
         )
         return OneShotAnswer(recognition, Diarization(engine, model, make_turns(spoken)))
 
+    def cancel(self, remote_id: str) -> None:
+        self.connection.cancel(remote_id)
+
     def find_submitted(self, key: str) -> str | None:
-        """By the name of the file it reads, which has the key in it. The newest goes before others; one that never
-        began or whose answer is deleted is none.
+        """By the name of the file it reads, which has the key in it. The newest goes before others; one that ended
+        without an answer, or whose answer is deleted, is none.
         """
         formats = {LOSSLESS, self.capabilities.upload_format} if key else set()
         files = frozenset().union(*(self.connection.find_files(_file_name(key, one)) for one in sorted(formats)))
@@ -110,6 +114,16 @@ class ReplicateOneShot:
             name = _file_name(request.key, audio_format)
             return self.connection.upload(file, name, AUDIO_FORMATS[audio_format].media_type)
 
+    def _read_output(self, prediction: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """As ``read_output``; one that failed or was cancelled is billed for the time it ran, and the error says so."""
+        try:
+            return read_output(prediction)
+        except RemoteJobFailed as failed:
+            bill = self._bill(prediction)
+            if bill is None:
+                raise
+            raise RemoteJobFailed(failed.message, usd=bill.usd, usage=bill.usage) from None
+
     def _bill(self, prediction: Mapping[str, Any]) -> Bill | None:
         predict_time_s = read_predict_time_s(prediction)
         if predict_time_s is None:
@@ -128,4 +142,4 @@ def _reads_any(prediction: Mapping[str, Any], files: Set[str]) -> bool:
 
 
 def _may_answer(prediction: Mapping[str, Any]) -> bool:
-    return prediction.get("status") != "aborted" and prediction.get("data_removed") is not True
+    return prediction.get("status") in MAY_ANSWER and prediction.get("data_removed") is not True

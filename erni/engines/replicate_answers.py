@@ -20,6 +20,8 @@ from erni.errors import (
     EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
+    RemoteJobAborted,
+    RemoteJobFailed,
     RemoteJobLost,
 )
 from erni.model import Turn, Word
@@ -30,6 +32,9 @@ NOBODY: Final = "UNKNOWN"
 """Whose words the model gives to no speaker."""
 
 _AT_WORK: Final = frozenset({"starting", "processing"})
+MAY_ANSWER: Final = (*sorted(_AT_WORK), "succeeded")
+"""States of a prediction that has an answer, or will have one."""
+
 _OVER_WITHOUT_ANSWER: Final = {"failed": "failed", "canceled": "was cancelled"}
 _NO_CREDIT: Final = "Insufficient credit"
 _RESETS_IN = re.compile(r"~(\d{1,6})s\b")
@@ -85,9 +90,9 @@ def read_output(prediction: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What a prediction came to, ``None`` while it is at work.
 
     Raises:
-        EngineRejected: it failed or was cancelled.
-        RemoteJobLost: it was given up before it began, which costs nothing, or its output was deleted, as happens an
-            hour after its end.
+        RemoteJobFailed: it failed or was cancelled; what it used until then is billed.
+        RemoteJobAborted: it was given up before it began, which costs nothing.
+        RemoteJobLost: its output was deleted, as happens an hour after its end.
         EngineAnswerInvalid: it is in no state we know.
     """
     status = read_text(prediction, "status", NAME)
@@ -95,9 +100,9 @@ def read_output(prediction: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     if status in _OVER_WITHOUT_ANSWER:
         reason = quote(prediction.get("error"))
-        raise EngineRejected(f"{NAME}'s prediction {_OVER_WITHOUT_ANSWER[status]}{f': {reason}' if reason else '.'}")
+        raise RemoteJobFailed(f"{NAME}'s prediction {_OVER_WITHOUT_ANSWER[status]}{f': {reason}' if reason else '.'}")
     if status == "aborted":
-        raise RemoteJobLost(f"{NAME} gave the prediction up before it began.")
+        raise RemoteJobAborted(f"{NAME} gave the prediction up before it began.")
     if status != "succeeded":
         raise EngineAnswerInvalid(f"{NAME}'s prediction is in an unknown state ({quote(status)}).")
     if prediction.get("data_removed") is True or prediction.get("output") is None:

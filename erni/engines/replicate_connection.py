@@ -17,6 +17,11 @@ from erni.errors import ConfigError, EngineAnswerInvalid
 MAX_PAGES: Final = 5
 """Of 100 each, newest first: what was submitted just now is among them."""
 
+CANCEL_AFTER: Final = "1h"
+"""Replicate's own deadline for a prediction, for one that we cannot stop any more. Its changelog (2025-10-16) has this
+value as an example and names no longest one; a run is ended after half an hour by default.
+"""
+
 _MODEL: Final = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _VERSION: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -66,7 +71,14 @@ class ReplicateConnection:
         body: dict[str, object] = {"version": version, "input": dict(given)}
         if callback_url is not None:
             body |= {"webhook": callback_url, "webhook_events_filter": ["completed"]}
-        return read_remote_id(read_object(self._service().post_json("/predictions", body), NAME), "id", NAME)
+        service = self._service()
+        limited = replace(service, headers={**service.headers, "Cancel-After": CANCEL_AFTER})
+        return read_remote_id(read_object(limited.post_json("/predictions", body), NAME), "id", NAME)
+
+    def cancel(self, remote_id: str) -> None:
+        """Raises RemoteJobLost, EngineError."""
+        predictions = replace(self._service(), explain=explain_prediction_refusal)
+        predictions.post_json(f"/predictions/{remote_id}/cancel", {})
 
     def read_prediction(self, remote_id: str) -> Mapping[str, Any]:
         """Raises RemoteJobLost, EngineError."""

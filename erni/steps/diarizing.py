@@ -28,12 +28,13 @@ from erni.jobs import Job, Piece, StepKind
 from erni.model import Diarization, Plan
 from erni.services import Services
 from erni.stage_keys import StageKey
-from erni.steps.awaiting import RemoteWork, answer_or_wait, provider_of
+from erni.steps.awaiting import RemoteWork, answer_or_wait, provider_of, spared_usd
 from erni.steps.calling import engine_call
 from erni.steps.heard_voices import are_voices_kept, keep_speaker_voices
+from erni.steps.paying import settle_call
 from erni.steps.pieces import DIARIZATION, result_path, voice_groups, voice_listener
 from erni.steps.reusing import diarize_key, find_diarization, find_voices, keep_result, stage_keys
-from erni.steps.running import StepRun, make_checkpoint
+from erni.steps.running import StepRun, make_checkpoint, next_engine
 from erni.steps.working import PieceStatus, PieceWork, chunk_audio, do_piece, find_work, give_up_piece
 from erni.voices import Voices, dump_voices, gather_voices, load_voices
 
@@ -160,9 +161,12 @@ def _find_turns(
 ) -> None:
     """Take the turns from an earlier job with the same content, or ``ask`` for them."""
     key = diarize_key(services, work.job, work.plan, diarizer, _voices_of(work, diarizer))
-    usd = diarizer.capabilities.price(work.plan.duration_s)
-    found = find_diarization(services, work.job, key, usd)
-    if found is not None:
+    found = find_diarization(services, work.job, key, spared_usd(run, diarizer.capabilities, work.plan.duration_s))
+    if found is not None and run.step.remote_id is not None:
+        diarization, _ = found
+        settle_call(services, work.job, run.step, diarizer.capabilities, diarization.bill)
+        run.engine_s = diarization.engine_s
+    elif found is not None:
         diarization, run.savings = found
     else:
         diarization = ask(key, run)
@@ -188,6 +192,7 @@ def _ask(services: Services, work: PieceWork, run: StepRun, diarizer: Diarizer, 
             diarizer.capabilities,
             key,
             work.plan.duration_s,
+            has_next=next_engine(run.step, work.job.options.diarizers) is not None,
         )
         return answer_or_wait(services, work, run, remote)
     with services.blobs.local_copy(blob_paths.canonical_audio(work.job.job_id)) as audio:

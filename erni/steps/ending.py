@@ -11,6 +11,7 @@ from erni.errors import JobConflict
 from erni.jobs import Job, JobFailure, JobStatus, StepKind
 from erni.services import Services
 from erni.steps.admitting import start_waiting
+from erni.steps.stopping import stop_remote_jobs
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +30,15 @@ def fail_job(services: Services, job_id: str, failure: JobFailure) -> bool:
     moved = services.jobs.advance(job_id, JobStatus.FAILED, {"finished_at": services.clock(), "failure": failure})
     if moved:
         log.warning("job_failed", code=failure.code)
-        start_waiting(services, services.jobs.get(job_id).tenant)
+        job = services.jobs.get(job_id)
+        stop_remote_jobs(services, job)
+        start_waiting(services, job.tenant)
     return moved
 
 
 def cancel_job(services: Services, job_id: str) -> Job:
-    """Move the job to ``cancelled``. Steps at work notice within seconds; queued ones return at once.
+    """Move the job to ``cancelled``. Steps at work notice within seconds; queued ones return at once. Vendors' jobs
+    are stopped where that can be done and nobody else waits for them.
 
     Raises:
         JobConflict: the job is over already.
@@ -45,6 +49,7 @@ def cancel_job(services: Services, job_id: str) -> Job:
         raise JobConflict(f"The job is already {job.status} and cannot be cancelled.")
     log.info("job_cancelled")
     job = services.jobs.get(job_id)
+    stop_remote_jobs(services, job)
     start_waiting(services, job.tenant)
     return job
 
@@ -58,6 +63,9 @@ def delete_job(services: Services, job_id: str) -> Removed:
     """
     job = services.jobs.get(job_id)
     was_active = services.jobs.advance(job_id, JobStatus.CANCELLED, {"finished_at": services.clock()})
+    if was_active:
+        # While the job's plan is there: it tells what equal jobs know the vendor's job by.
+        stop_remote_jobs(services, job)
     # The record last: dying in between leaves a job that can be deleted again, never text without a record.
     for kind in StepKind:
         services.waiting_chunks.put(job_id, kind, ())

@@ -11,13 +11,16 @@ import structlog
 from erni import blob_paths, codec
 from erni.chunking import plan_chunks
 from erni.engine_ports import OneShotEngine, OneShotRequest
+from erni.errors import WorkPostponed
 from erni.jobs import Job, Step
 from erni.model import Notice, OneShotAnswer, Plan
 from erni.services import Services
-from erni.steps.awaiting import RemoteWork, answer_or_wait
+from erni.steps.awaiting import RemoteWork, answer_or_wait, spared_usd
+from erni.steps.paying import settle_call
 from erni.steps.pieces import ONE_SHOT, result_path
 from erni.steps.reusing import chunk_limits, find_one_shot, keep_result, stage_keys
-from erni.steps.running import StepRun, make_checkpoint
+from erni.steps.running import StepRun, make_checkpoint, wanted_job
+from erni.steps.stopping import stop_remote_jobs
 from erni.steps.working import PieceStatus, PieceWork, do_piece, find_work, give_up_piece
 
 log = structlog.get_logger(__name__)
@@ -47,8 +50,12 @@ def listen_in_one_shot(services: Services, job_id: str) -> PieceStatus:
 def _listen(services: Services, work: PieceWork, engine: OneShotEngine, run: StepRun) -> None:
     job, plan = work.job, work.plan
     key = stage_keys(services, job).one_shot(plan, engine.capabilities)
-    found = find_one_shot(services, job, key, engine.capabilities.price(plan.duration_s))
-    if found is not None:
+    found = find_one_shot(services, job, key, spared_usd(run, engine.capabilities, plan.duration_s))
+    if found is not None and run.step.remote_id is not None:
+        answer, _ = found
+        settle_call(services, job, run.step, engine.capabilities, answer.bill)
+        run.engine_s = answer.recognition.engine_s
+    elif found is not None:
         answer, run.savings = found
     else:
         remote = RemoteWork(
@@ -57,12 +64,25 @@ def _listen(services: Services, work: PieceWork, engine: OneShotEngine, run: Ste
             engine.capabilities,
             key,
             plan.duration_s,
+            has_next=bool(job.options.engines),
         )
-        answer = answer_or_wait(services, work, run, remote)
+        answer = _answer_or_wait(services, work, run, remote)
         run.engine_s = answer.recognition.engine_s
         keep_result(services, job, key, codec.dump_one_shot(answer), audio_s=plan.duration_s)
     _store(services, work, answer)
     log.info("one_shot_done", reused=found is not None, words=len(answer.recognition.words))
+
+
+def _answer_or_wait(
+    services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[OneShotAnswer]
+) -> OneShotAnswer:
+    """As ``answer_or_wait``. Who cancels the job while it is being submitted cannot know yet what there is to stop."""
+    try:
+        return answer_or_wait(services, work, run, remote)
+    except WorkPostponed:
+        if wanted_job(services, work.job.job_id) is None:
+            stop_remote_jobs(services, work.job, [run.step])
+        raise
 
 
 def _submit(services: Services, work: PieceWork, engine: OneShotEngine, callback_url: str | None) -> str:

@@ -18,12 +18,15 @@ import structlog
 
 from erni.errors import (
     EngineDown,
+    EngineError,
     EngineNotAuthorised,
     EngineQuotaExhausted,
     EngineRateLimited,
     EngineRejected,
     EngineResting,
     Interruption,
+    RemoteJobAborted,
+    RemoteJobFailed,
     SpendingCapReached,
     StorageError,
 )
@@ -95,12 +98,23 @@ def paid(services: Services, charge: Charge, options: JobOptions | None = None) 
 
 def settle_call(services: Services, job: Job, step: Step, capabilities: Capabilities, bill: Bill | None) -> None:
     """As ``Payment.settle``, for a vendor's job that an earlier run of the step submitted."""
-    settle_charge(services, _charge_id(job, step, capabilities), bill)
+    settle_charge(services, charge_id_of(job, step, capabilities.engine), bill)
 
 
-def release_call(services: Services, job: Job, step: Step, capabilities: Capabilities) -> None:
-    """Give the money back for a vendor's job that failed over there and is not billed."""
-    release_charge(services, _charge_id(job, step, capabilities))
+def close_call(services: Services, job: Job, step: Step, capabilities: Capabilities, end: EngineError) -> None:
+    """Book how a vendor's job ended without an answer: with what it cost until then, or with nothing.
+
+    One of which nobody knows, as where its answer was deleted, stays reserved: it may be billed.
+    """
+    close_charge(services, charge_id_of(job, step, capabilities.engine), end)
+
+
+def close_charge(services: Services, charge_id: str, end: EngineError) -> None:
+    """As ``close_call``, by the charge's id."""
+    if isinstance(end, RemoteJobFailed) and end.usd > 0:
+        settle_charge(services, charge_id, Bill(end.usd, end.usage))
+    elif isinstance(end, RemoteJobFailed | RemoteJobAborted):
+        release_charge(services, charge_id)
 
 
 def find_budget(services: Services, key: ApiKey, options: JobOptions | None = None) -> Budget:
@@ -137,7 +151,7 @@ def declared_engines(services: Services) -> Engines:
 
 def _make_charge(services: Services, job: Job, step: Step, capabilities: Capabilities, audio_s: float) -> Charge:
     return Charge(
-        charge_id=_charge_id(job, step, capabilities),
+        charge_id=charge_id_of(job, step, capabilities.engine),
         at=services.clock(),
         tenant=job.tenant,
         key_id=job.key_id,
@@ -151,12 +165,12 @@ def _make_charge(services: Services, job: Job, step: Step, capabilities: Capabil
     )
 
 
-def _charge_id(job: Job, step: Step, capabilities: Capabilities) -> str:
+def charge_id_of(job: Job, step: Step, engine: str) -> str:
     """Equal for every run of one attempt, so that a worker that dies and the one after it make one row. A restarted job
     counts its attempts anew.
     """
     restarted = f"@{job.restarted_at.astimezone(UTC).isoformat()}" if job.restarted_at is not None else ""
-    return f"{job.job_id}{restarted}/{step.kind}/{step.part}/{capabilities.engine}/{step.attempts}"
+    return f"{job.job_id}{restarted}/{step.kind}/{step.part}/{engine}/{step.attempts}"
 
 
 def _is_paid(charge: Charge) -> bool:

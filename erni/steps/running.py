@@ -164,6 +164,7 @@ def give_up_engine(services: Services, step: Step, reason: str, engines: Sequenc
             reason=reason,
             submitted_at=None,
             remote_id=None,
+            heard_at=None,
         )
     )
     log.warning("engine_given_up", engine=engine, following=following, step=step.kind)

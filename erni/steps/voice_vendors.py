@@ -18,7 +18,7 @@ from erni.media.excerpts import Sample, first_seconds, write_excerpt
 from erni.money import Charge
 from erni.services import Services
 from erni.steps.calling import gate
-from erni.steps.paying import NOT_BILLED, paid, release_charge, settle_charge
+from erni.steps.paying import NOT_BILLED, close_charge, paid, settle_charge
 from erni.voiceprints import Making, Voiceprint
 
 log = structlog.get_logger(__name__)
@@ -119,12 +119,10 @@ class VendorPrint:
             return WorkPostponed(f"{self._engine} is to be asked.", retry_after_s=0.0)
         try:
             made = self.maker.collect(making.remote_id)
-        except RemoteJobLost:
-            self._note(replace(making, remote_id=None))
-            raise
-        except EngineRejected:
-            # Failed over there, which is not billed.
-            release_charge(self.services, self._charge_id(making))
+        except (RemoteJobLost, EngineRejected) as end:
+            close_charge(self.services, self._charge_id(making), end)
+            if isinstance(end, RemoteJobLost):
+                self._note(replace(making, remote_id=None))
             raise
         if made is None:
             self._check_patience(making)

@@ -20,10 +20,21 @@ def find_waiting(services: Services, provider: str, remote_id: str) -> list[tupl
     return [(step.job_id, step.piece) for step in services.jobs.find_remote(provider, remote_id)]
 
 
+def note_submitted(services: Services, provider: str, remote_id: str, named: tuple[str, Piece]) -> bool:
+    """Whether the piece a webhook's address names waits for it without knowing the vendor's id; it does from now on.
+
+    So a webhook that is faster than the record of the id tells it, and one of a job whose submission got no answer.
+    """
+    job_id, piece = named
+    return piece.kind in WHOLE_KINDS and services.jobs.note_remote(job_id, piece, provider, remote_id)
+
+
 def wake_piece(services: Services, job_id: str, piece: Piece) -> None:
     """Look at a piece beside its own message, which finds it done later and leaves.
 
     Raises:
+        WorkPostponed: it waits for no vendor's job any more, as where the next engine takes over, and is to be looked
+            at again sooner than its own message would.
         WorkInFlight, WorkHandedBack: look again.
         ErniError: records, blobs or Redis are away.
     """
@@ -35,6 +46,9 @@ def wake_piece(services: Services, job_id: str, piece: Piece) -> None:
         else:
             status = listen_in_one_shot(services, job_id)
     except WorkPostponed:
+        step = services.jobs.find_step(job_id, piece)
+        if step is not None and step.remote_id is None:
+            raise
         log.info("woken_too_early", step=piece.kind)
         return
     if status != "cancelled":

@@ -20,6 +20,7 @@ from erni.errors import QueueUnavailable
 log = structlog.get_logger(__name__)
 
 _LEVEL: Final = 6
+_DROP: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('UNLINK', KEYS[1]) end"
 
 
 class RedisStageCache:
@@ -64,6 +65,18 @@ class RedisStageCache:
                 self._remember(transaction, key, job_id)
                 transaction.set(redis_keys.cache_entry(key), compressed, px=max(1, int(ttl_s * 1000)))
                 transaction.execute()
+        except RedisError as error:
+            _report(error)
+
+    def drop(self, key: str, content: bytes) -> None:
+        """Compared as it was put, because two hosts may compress differently; then once more as it is stored."""
+        name = redis_keys.cache_entry(key)
+        try:
+            stored = cast("bytes | None", self._redis.get(name))
+            if stored is not None and zlib.decompress(stored) == content:
+                self._redis.eval(_DROP, 1, name, stored)
+        except zlib.error:
+            log.warning("cache_entry_damaged")
         except RedisError as error:
             _report(error)
 

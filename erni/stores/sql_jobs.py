@@ -216,6 +216,12 @@ class SqlJobStore:
         with reading(self._engine) as connection:
             return sql_steps.find_remote(connection, provider, remote_id)
 
+    def note_remote(self, job_id: str, piece: Piece, provider: str, remote_id: str) -> bool:
+        """A job that is gone is not an error."""
+        with writing(self._engine) as connection:
+            _touch(connection, job_id, self._clock())
+            return sql_steps.note_remote(connection, job_id, piece, provider, remote_id)
+
     def _created_at(self, connection: Connection, job_id: str, tenant: str) -> ColumnElement[datetime]:
         query = select(JOBS.c.created_at).where(JOBS.c.job_id == job_id, JOBS.c.tenant == tenant)
         created_at = connection.scalar(query)

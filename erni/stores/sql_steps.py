@@ -27,6 +27,7 @@ _STANDING: Final = (
     "failures",
     "submitted_at",
     "remote_id",
+    "heard_at",
 )
 """Columns that say how a running step stands."""
 
@@ -54,9 +55,14 @@ def uncount_delivery(connection: Connection, job_id: str, piece: Piece) -> None:
 
 
 def save_standing(connection: Connection, step: Step) -> None:
+    """An id noted from outside since the step was read stays, unless this step is of another submission."""
     row = step_row(step)
+    standing = {name: row[name] for name in _STANDING}
+    if step.remote_id is None and step.submitted_at is not None:
+        is_same = JOB_STEPS.c.submitted_at == step.submitted_at
+        standing["remote_id"] = case((is_same, JOB_STEPS.c.remote_id), else_=null())
     running = update(JOB_STEPS).where(_is_step(step.job_id, step.piece), _IS_RUNNING)
-    connection.execute(running.values({name: row[name] for name in _STANDING}))
+    connection.execute(running.values(standing))
 
 
 def record_end(connection: Connection, step: Step) -> None:
@@ -89,14 +95,29 @@ def find_all(connection: Connection, job_id: str) -> Sequence[Step]:
     return sorted(found, key=lambda step: (_KINDS.index(step.kind.value), step.part))
 
 
+def note_remote(connection: Connection, job_id: str, piece: Piece, provider: str, remote_id: str) -> bool:
+    unknown = update(JOB_STEPS).where(
+        _is_step(job_id, piece),
+        _IS_RUNNING,
+        _is_by(provider),
+        JOB_STEPS.c.submitted_at.is_not(None),
+        JOB_STEPS.c.remote_id.is_(None),
+    )
+    return connection.execute(unknown.values(remote_id=remote_id)).rowcount == 1
+
+
 def find_remote(connection: Connection, provider: str, remote_id: str) -> Sequence[Step]:
     query = select(JOB_STEPS).where(
         JOB_STEPS.c.remote_id == remote_id,
-        JOB_STEPS.c.engine.startswith(f"{provider}/", autoescape=True),
+        _is_by(provider),
         _HAS_KNOWN_KIND,
         _IS_RUNNING,
     )
     return [parse_step(row) for row in connection.execute(query).mappings()]
+
+
+def _is_by(provider: str) -> ColumnElement[bool]:
+    return JOB_STEPS.c.engine.startswith(f"{provider}/", autoescape=True)
 
 
 def _is_step(job_id: str, piece: Piece) -> ColumnElement[bool]:

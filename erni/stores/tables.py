@@ -128,6 +128,7 @@ JOB_STEPS: Final = Table(
     Column("savings_usd", Float),
     Column("submitted_at", UTCDateTime),
     Column("remote_id", Text),
+    Column("heard_at", UTCDateTime),
 )
 # A vendor's webhook names its own job.
 Index("ix_job_steps_remote_id", JOB_STEPS.c.remote_id)

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from config.bootstrap import build_offers, build_services
-from config.engine_settings import WebhookSettings
+from config.engine_settings import PyannoteSettings, ReplicateSettings, WebhookSettings
 from config.settings import JobSettings, Settings
 from erni.errors import ConfigError
 from erni.offers import Offers
@@ -51,3 +52,17 @@ def test_an_address_that_no_vendor_calls_is_refused(tmp_path: Path) -> None:
         build_services(hidden)
     for url in ("https://erni.example", "http://127.0.0.1:8000"):
         build_services(Settings(data_dir=tmp_path, webhooks=WebhookSettings.model_validate({"public_url": url})))
+
+
+def test_a_vendor_calls_where_its_webhooks_can_be_verified_and_there_is_an_address(tmp_path: Path) -> None:
+    replicate = ReplicateSettings.model_validate({"api_token": "r8_token"})
+    pyannote = PyannoteSettings.model_validate({"api_key": "key"})
+    settings = Settings(data_dir=tmp_path, replicate=replicate, pyannote=pyannote)
+    assert build_offers(settings, build_services(settings)).callers == frozenset()
+    webhooks = WebhookSettings.model_validate({"public_url": "https://erni.example", "silent_s": 60.0})
+    called = settings.model_copy(update={"webhooks": webhooks})
+    assert build_services(called).limits.remote.silent_s == 60.0
+    assert build_offers(called, build_services(called)).callers == {"replicate"}
+    signing = pyannote.model_copy(update={"webhook_secret": SecretStr("whs_secret")})
+    both = called.model_copy(update={"pyannote": signing})
+    assert build_offers(both, build_services(both)).callers == {"pyannote", "replicate"}

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
@@ -18,6 +18,7 @@ from config.queue import (
     LONG,
     MEDIA,
     PREPARE_JOB,
+    STOP_REMOTE_JOB,
     TRANSCRIBE,
     TRANSCRIBE_CHUNK,
     WARN_OF_RETIREMENTS,
@@ -26,7 +27,7 @@ from config.queue import (
 )
 from config.settings import QueueSettings, RedisSettings, Settings
 from erni.errors import QueueUnavailable
-from erni.jobs import Piece, StepKind
+from erni.jobs import Piece, RemoteStop, StepKind
 from erni.ports import FanOut, Lane
 
 JOB_ID = "0" * 32
@@ -98,6 +99,18 @@ def test_a_long_recording_is_joined_by_the_workers_for_long_work(celery_app: Cel
     queue.send_finish(JOB_ID)
     queue.send_finish(JOB_ID, is_long=True)
     assert (redis_client.llen(DEFAULT), redis_client.llen(LONG)) == (1, 1)
+
+
+def test_a_vendors_job_to_stop_is_no_work_on_the_job_it_was_for(celery_app: Celery, redis_client: Redis) -> None:
+    asked_at = datetime(2026, 3, 9, 12, tzinfo=UTC)
+    stop = RemoteStop("remote-1", "replicate/model", f"{JOB_ID}/one_shot/0/replicate/model/0", "key", asked_at)
+    CeleryJobQueue(celery_app).send_stop(stop)
+    [raw] = cast("list[bytes]", redis_client.lrange(DIARIZE, 0, -1))
+    message = json.loads(raw)
+    [remote_id, *names, asked_s], *_ = json.loads(base64.b64decode(message["body"]))
+    assert message["headers"]["task"] == STOP_REMOTE_JOB
+    assert message["headers"]["job_id"] != JOB_ID
+    assert RemoteStop(remote_id, *names, datetime.fromtimestamp(asked_s, UTC)) == stop
 
 
 def test_an_absent_broker_is_said_in_our_own_words() -> None:

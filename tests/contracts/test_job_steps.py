@@ -368,3 +368,35 @@ def test_step_that_is_over_is_not_found_by_its_vendors_job(jobs: SqlJobStore, jo
     jobs.save_step(step)
     jobs.finish_step(replace(step, status="ok", finished_at=NOON))
     assert jobs.find_remote("pyannote", "remote-1") == []
+
+
+def test_id_of_a_vendors_job_can_be_noted_once_for_a_step_that_was_submitted(jobs: SqlJobStore, job_id: str) -> None:
+    step = jobs.begin_step(job_id, CHUNK)
+    assert not jobs.note_remote(job_id, CHUNK, "pyannote", "remote-1"), "nothing was submitted"
+    jobs.save_step(submitted(step, None))
+    assert not jobs.note_remote(job_id, CHUNK, "replicate", "remote-1"), "not to this vendor"
+    assert jobs.note_remote(job_id, CHUNK, "pyannote", "remote-1")
+    assert not jobs.note_remote(job_id, CHUNK, "pyannote", "remote-2"), "the id is known"
+    assert jobs.find_step(job_id, CHUNK) == submitted(step)
+
+
+def test_step_that_is_over_takes_no_vendors_job(jobs: SqlJobStore, job_id: str) -> None:
+    jobs.finish_step(submitted(ended(job_id), None))
+    assert not jobs.note_remote(job_id, CHUNK, "pyannote", "remote-1")
+
+
+def test_id_noted_while_a_worker_has_the_step_outlives_what_the_worker_saves(jobs: SqlJobStore, job_id: str) -> None:
+    held = submitted(jobs.begin_step(job_id, CHUNK), None)
+    jobs.save_step(held)
+    jobs.note_remote(job_id, CHUNK, "pyannote", "remote-1")
+    jobs.save_step(replace(held, attempts=1))
+    assert jobs.find_step(job_id, CHUNK) == replace(submitted(held), attempts=1)
+
+
+@pytest.mark.parametrize("submitted_at", [None, NOON + timedelta(seconds=1)], ids=["none", "another"])
+def test_id_goes_with_its_submission(jobs: SqlJobStore, job_id: str, submitted_at: datetime | None) -> None:
+    step = submitted(jobs.begin_step(job_id, CHUNK))
+    jobs.save_step(step)
+    later = replace(step, submitted_at=submitted_at, remote_id=None)
+    jobs.save_step(later)
+    assert jobs.find_step(job_id, CHUNK) == later

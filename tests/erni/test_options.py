@@ -293,8 +293,38 @@ def test_bounds_are_for_the_engines_that_take_over_from_a_one_shot() -> None:
         parse_one_shot(nobody, max_speakers="3", fallback="whisper")
 
 
-def test_webhooks_can_be_asked_for_where_vendors_can_call() -> None:
-    assert parse_options({"completion": ["webhook"]}, replace(OFFERS, has_callbacks=True)).completion == "webhook"
+VENDORS_DIARIZER = DiarizerCapabilities("pyannote/precision-2", "precision-2", terms=Terms(account="pyannote:1"))
+
+
+@pytest.mark.parametrize(
+    ("callers", "fields", "missing"),
+    [
+        ("", {}, "PUBLIC_URL"),
+        ("pyannote", {"diarizer": "pyannote/precision-2"}, None),
+        ("replicate", {"diarizer": "pyannote/precision-2"}, "ERNI_PYANNOTE__WEBHOOK_SECRET"),
+        ("replicate", {"diarizer_fallback": "pyannote/precision-2"}, "ERNI_PYANNOTE__WEBHOOK_SECRET"),
+        ("replicate", {"method": "replicate"}, None),
+        ("pyannote", {"method": "replicate"}, "ERNI_REPLICATE__WEBHOOK_SECRET"),
+        ("replicate", {}, None),
+    ],
+)
+def test_webhooks_can_be_asked_for_where_the_jobs_own_vendors_can_call(
+    callers: str, fields: dict[str, str], missing: str | None
+) -> None:
+    offers = replace(
+        OFFERS,
+        one_shots={"replicate/model": ONE_SHOT},
+        diarizers={**OFFERS.diarizers, "pyannote/precision-2": VENDORS_DIARIZER},
+        callers=frozenset(callers.split()),
+    )
+    asked = {"completion": ["webhook"], **{name: [value] for name, value in fields.items()}}
+    if missing is None:
+        assert parse_options(asked, offers).completion == "webhook"
+        return
+    with pytest.raises(InvalidOption, match=missing) as refused:
+        parse_options(asked, offers)
+    assert refused.value.field == "completion"
+    assert parse_options({**asked, "completion": ["auto"]}, offers).completion == "auto"
 
 
 def test_the_installations_diarizer_fallback_is_for_jobs_with_speakers() -> None:

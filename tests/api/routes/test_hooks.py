@@ -9,6 +9,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from config.settings import RedisSettings, Settings
 from erni.jobs import Job, JobOptions, JobStatus, Piece, StepKind
 from erni.services import Services
 from erni.signatures import verify_pyannote, verify_replicate
+from erni.stores.database import open_database
+from erni.stores.sql_jobs import SqlJobStore
 from vendors.signing import sign_pyannote, sign_replicate
 
 PYANNOTE_SECRET = "whs_of_the_test"
@@ -112,13 +115,19 @@ def test_one_vendors_webhook_says_nothing_of_anothers_job(
     assert wakes(runtime, job_id) == []
 
 
-def test_a_webhook_faster_than_the_record_finds_the_piece_by_its_address(
+def test_a_webhook_of_a_job_whose_id_is_not_known_tells_it_to_the_piece_its_address_names(
     caller: FlaskClient, runtime: Runtime, services: Services
 ) -> None:
-    job_id = waiting_job(services, "pyannote/precision-2", None)
+    job_id, remote_id = waiting_job(services, "pyannote/precision-2", None), uuid.uuid4().hex
     query = f"?job={job_id}&piece=diarize.0"
-    assert call_pyannote(caller, uuid.uuid4().hex, query=query).status_code == 204
+    assert call_pyannote(caller, remote_id, query=query).status_code == 204
     assert wakes(runtime, job_id) == [[job_id, "diarize", 0]]
+    step = services.jobs.find_step(job_id, Piece(StepKind.DIARIZE))
+    assert step is not None
+    assert step.remote_id == remote_id
+    assert call_pyannote(caller, uuid.uuid4().hex, query=query).status_code == 204
+    assert services.jobs.find_step(job_id, Piece(StepKind.DIARIZE)) == step, "a piece waits for one job"
+    assert len(wakes(runtime, job_id)) == 1
 
 
 @pytest.mark.parametrize(
@@ -172,6 +181,20 @@ def test_a_webhook_that_could_not_be_passed_on_is_wanted_again(
     job_id = waiting_job(services, "pyannote/precision-2", remote_id)
     verifiers = {"pyannote": partial(_verify, PYANNOTE_SECRET)}
     away = create_app(replace(runtime, verifiers=verifiers, services=without_broker))
+    assert call_pyannote(away.test_client(), remote_id).status_code == 503
+    back = create_app(replace(runtime, verifiers=verifiers))
+    assert call_pyannote(back.test_client(), remote_id).status_code == 204
+    assert len(wakes(runtime, job_id)) == 1
+
+
+def test_a_webhook_that_came_while_the_records_were_away_is_wanted_again(
+    runtime: Runtime, services: Services, tmp_path: Path
+) -> None:
+    without_records = replace(services, jobs=SqlJobStore(open_database(f"sqlite:///{tmp_path}/empty.db")))
+    remote_id = uuid.uuid4().hex
+    job_id = waiting_job(services, "pyannote/precision-2", remote_id)
+    verifiers = {"pyannote": partial(_verify, PYANNOTE_SECRET)}
+    away = create_app(replace(runtime, verifiers=verifiers, services=without_records))
     assert call_pyannote(away.test_client(), remote_id).status_code == 503
     back = create_app(replace(runtime, verifiers=verifiers))
     assert call_pyannote(back.test_client(), remote_id).status_code == 204

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from config.engines import build_diarizers, build_voiceprint_makers
 from config.settings import Settings
 from erni.catalogue import load_catalogue
 from erni.engine_ports import DiarizationRequest, RemoteVoice
@@ -158,10 +159,12 @@ def test_fault_8_the_key_and_the_address_set_are_those_used(
     with serve(vendor.app) as served:
         monkeypatch.setenv("ERNI_PYANNOTE__API_KEY", API_KEY)
         monkeypatch.setenv("ERNI_PYANNOTE__BASE_URL", served.url)
-        settings = Settings().pyannote
-        assert settings.api_key is not None
-        connection = PyannoteConnection(settings.api_key.get_secret_value(), settings.base_url)
-        PyannoteDiarizer(connection, ROW.diarizer("pyannote:test")).submit(request_for(audio), None)
+        settings = Settings()
+        diarizer = build_diarizers(settings)["pyannote/precision-2"]
+        assert isinstance(diarizer, PyannoteDiarizer)
+        diarizer.submit(request_for(audio), None)
+        build_voiceprint_makers(settings)["pyannote"].submit(audio, "v1", None)
+    assert len(vendor.jobs.all()) == 2
     shown = {one.headers.get("authorization") for one in vendor.faults.received if one.method != "PUT"}
     assert shown == {f"Bearer {API_KEY}"}
 

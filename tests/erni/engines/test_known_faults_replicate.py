@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from config.engines import build_one_shots
+from config.settings import Settings
 from erni.catalogue import load_catalogue
 from erni.engine_ports import OneShotRequest
 from erni.engines.replicate import ReplicateOneShot
 from erni.engines.replicate_connection import ReplicateConnection
-from erni.errors import EngineQuotaExhausted, EngineRejected, RemoteJobLost
+from erni.errors import EngineQuotaExhausted, EngineRejected, RemoteJobAborted, RemoteJobFailed
 from erni.model import SAMPLE_RATE_HZ, OneShotAnswer
 from vendors.faults import Fault
 from vendors.listening import ScriptedListening
@@ -56,10 +58,17 @@ def wait_for(engine: ReplicateOneShot, remote_id: str) -> OneShotAnswer:
 
 
 def test_fault_15_the_version_is_asked_for_and_not_pinned_to_an_old_build(
-    engine: ReplicateOneShot, vendor: ReplicateVendor, request_of: OneShotRequest
+    vendor: ReplicateVendor, request_of: OneShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine.submit(request_of, None)
-    assert vendor.jobs.all()[0].asked["version"] == VERSION
+    with serve(vendor.app) as served:
+        monkeypatch.setenv("ERNI_REPLICATE__API_TOKEN", API_TOKEN)
+        monkeypatch.setenv("ERNI_REPLICATE__BASE_URL", f"{served.url}/v1")
+        build_one_shots(Settings())["replicate/whisper-diarization"].submit(request_of, None)
+        monkeypatch.setenv("ERNI_REPLICATE__VERSION", "0" * 64)
+        with pytest.raises(EngineRejected, match="Invalid version"):
+            build_one_shots(Settings())["replicate/whisper-diarization"].submit(request_of, None)
+    [made] = vendor.jobs.all()
+    assert made.asked["version"] == VERSION
 
 
 def test_fault_15_more_than_the_files_api_takes_is_rejected_here(
@@ -84,13 +93,19 @@ def test_fault_15_the_price_is_that_of_the_hardwares_time_and_not_one_per_run(
     assert short.usd < long.usd
 
 
-def test_fault_15_an_aborted_prediction_ends_the_wait(
+def test_fault_15_an_aborted_prediction_ends_the_wait_and_costs_nothing_and_a_cancelled_one_its_time(
     engine: ReplicateOneShot, vendor: ReplicateVendor, request_of: OneShotRequest
 ) -> None:
+    """What the ledger makes of either is tested where it is kept, with the steps."""
     vendor.jobs.order_end("aborted")
-    with pytest.raises(RemoteJobLost):
+    with pytest.raises(RemoteJobAborted):
         wait_for(engine, engine.submit(request_of, None))
-    assert vendor.faults.billed == ()
+    vendor.jobs.pace_s = 0.2
+    vendor.jobs.order_end("canceled")
+    with pytest.raises(RemoteJobFailed) as cancelled:
+        wait_for(engine, engine.submit(request_of, None))
+    assert cancelled.value.usage["predict_time"] > 0.15
+    assert cancelled.value.usd == pytest.approx(ROW.usd_per_second * cancelled.value.usage["predict_time"])
 
 
 def test_fault_15_spent_credit_is_told_and_not_tried_again(

@@ -26,6 +26,7 @@ from erni.errors import (
     EngineRejected,
     EngineUnavailable,
     JobStopped,
+    RemoteJobFailed,
     RemoteJobLost,
 )
 from erni.model import SAMPLE_RATE_HZ, OneShotAnswer
@@ -152,6 +153,23 @@ def test_a_prediction_that_fails_there_is_rejected(
         wait_for(engine, engine.submit(request_for(audio), None))
 
 
+def test_a_prediction_can_be_stopped_by_us_and_else_has_a_deadline_over_there(
+    engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path
+) -> None:
+    vendor.jobs.pace_s = 1.0
+    remote_id = engine.submit(request_for(audio), None)
+    time.sleep(0.05)
+    engine.cancel(remote_id)
+    with pytest.raises(RemoteJobFailed, match="cancelled") as stopped:
+        engine.collect(remote_id)
+    assert stopped.value.usd == pytest.approx(stopped.value.usage["predict_time"] * engine.usd_per_second)
+    engine.cancel(remote_id)
+    with pytest.raises(RemoteJobLost):
+        engine.cancel("gm3qorzdhgbfurvjtvhg6dckhu")
+    [made] = [one for one in vendor.faults.received if (one.method, one.path) == ("POST", "/v1/predictions")]
+    assert made.headers["cancel-after"] == "1h"
+
+
 def test_an_answer_that_was_deleted_is_lost(engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path) -> None:
     remote_id = engine.submit(request_for(audio), None)
     wait_for(engine, remote_id)
@@ -178,6 +196,17 @@ def test_a_prediction_whose_answer_was_lost_is_found_again(
     assert found == vendor.jobs.all()[0].job_id
     assert len(wait_for(engine, found).recognition.words) == 32
     assert len(vendor.faults.billed) == 2
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled", "aborted", ["succeeded"]])
+def test_a_prediction_that_ended_without_an_answer_is_not_found_again(
+    engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path, status: str
+) -> None:
+    vendor.jobs.order_end(status)
+    remote_id = engine.submit(request_for(audio), None)
+    with pytest.raises(EngineError):
+        wait_for(engine, remote_id)
+    assert engine.find_submitted("k1") is None
 
 
 def test_what_was_never_submitted_is_not_found(engine: ReplicateOneShot, vendor: ReplicateVendor, audio: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +13,16 @@ import pytest
 import redis
 from cryptography.fernet import Fernet, MultiFernet
 
+from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities, VoiceprintCapabilities
 from erni.chunking import ChunkLimits
 from erni.engine_ports import DiarizationRequest, TranscriptionRequest
+from erni.engines.pyannote import PyannoteDiarizer, PyannoteVoiceprints
+from erni.engines.pyannote_connection import PyannoteConnection
+from erni.engines.replicate import ReplicateOneShot
+from erni.engines.replicate_connection import ReplicateConnection
 from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import QueueUnavailable
-from erni.jobs import Job, JobOptions, Piece, StepKind
+from erni.jobs import Job, JobOptions, Piece, RemoteStop, StepKind
 from erni.keys import ApiKey
 from erni.media.ffmpeg import Decoder, find_ffmpeg
 from erni.model import Turn, Word
@@ -37,9 +42,16 @@ from erni.stores.sql_jobs import SqlJobStore
 from erni.stores.sql_keys import SqlKeyStore
 from erni.stores.sql_ledger import SqlLedger
 from erni.stores.sql_voiceprints import SqlVoiceprintStore
+from vendors.listening import ScriptedListening
+from vendors.pyannote import API_KEY, PyannoteVendor
+from vendors.replicate import API_TOKEN, ReplicateVendor
+from vendors.server import serve
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "standup.flac"
 CALLER = ApiKey("key", "acme", "user", "hash", datetime(2026, 1, 1, tzinfo=UTC))
+PYANNOTE = "pyannote/precision-2"
+REPLICATE = "replicate/whisper-diarization"
+POLL_S = 5.0
 SCRIPTED = JobOptions(engine="scripted", diarizer="scripted")
 
 
@@ -65,6 +77,9 @@ class NotingQueue:
 
     def send_enrol(self, voiceprint_id: str) -> None:
         self._note("enrol", voiceprint_id)
+
+    def send_stop(self, stop: RemoteStop) -> None:
+        self._note("stop", stop)
 
     def jobs_in_queue(self) -> set[str]:
         return self.held
@@ -197,3 +212,50 @@ def submit(services: Services, tmp_path: Path) -> Callable[..., Job]:
         return accepted.job
 
     return accept
+
+
+@pytest.fixture
+def pyannote() -> Iterator[PyannoteVendor]:
+    vendor = PyannoteVendor(listening=ScriptedListening())
+    yield vendor
+    vendor.close()
+
+
+@pytest.fixture
+def replicate() -> Iterator[ReplicateVendor]:
+    vendor = ReplicateVendor(listening=ScriptedListening())
+    yield vendor
+    vendor.close()
+
+
+@pytest.fixture
+def remote(services: Services, pyannote: PyannoteVendor, replicate: ReplicateVendor) -> Iterator[Services]:
+    """Services with both vendors set up, polled every 5 s."""
+    with serve(pyannote.app) as pyannote_served, serve(replicate.app) as replicate_served:
+        diarizer = PyannoteDiarizer(
+            PyannoteConnection(API_KEY, pyannote_served.url, 5.0),
+            DiarizerCapabilities(
+                PYANNOTE, "precision-2", usd_per_minute=0.002, max_voiceprints=50, terms=Terms(account="pyannote:test")
+            ),
+        )
+        one_shot = ReplicateOneShot(
+            ReplicateConnection(API_TOKEN, f"{replicate_served.url}/v1", timeout_s=5.0),
+            TranscriberCapabilities(
+                REPLICATE,
+                "whisper-diarization",
+                None,
+                "ogg",
+                usd_per_minute=0.002,
+                terms=Terms(account="replicate:test"),
+            ),
+            usd_per_second=0.001,
+        )
+        maker = PyannoteVoiceprints(diarizer.connection, VoiceprintCapabilities(PYANNOTE, "precision-2"))
+        limits = replace(services.limits, remote=RemoteLimits(poll_s={"pyannote": POLL_S, "replicate": POLL_S}))
+        yield replace(
+            services,
+            diarizers={**services.diarizers, PYANNOTE: diarizer},
+            one_shots={REPLICATE: one_shot},
+            voiceprint_makers={"pyannote": maker},
+            limits=limits,
+        )

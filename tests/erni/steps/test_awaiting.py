@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,11 +12,6 @@ import numpy as np
 import pytest
 
 from erni import blob_paths, codec
-from erni.capabilities import DiarizerCapabilities, Terms, TranscriberCapabilities, VoiceprintCapabilities
-from erni.engines.pyannote import PyannoteDiarizer, PyannoteVoiceprints
-from erni.engines.pyannote_connection import PyannoteConnection
-from erni.engines.replicate import ReplicateOneShot
-from erni.engines.replicate_connection import ReplicateConnection
 from erni.errors import WorkPostponed
 from erni.jobs import Job, JobStatus, Piece, Step, StepKind
 from erni.services import RemoteLimits, Services
@@ -31,63 +26,14 @@ from erni.steps.waking import find_waiting, join_if_complete, wake_piece
 from erni.voiceprints import Voiceprint
 from erni.voices import Voices
 from vendors.faults import Fault
-from vendors.listening import ScriptedListening
-from vendors.pyannote import API_KEY, PyannoteVendor
-from vendors.replicate import API_TOKEN, ReplicateVendor
-from vendors.server import serve
+from vendors.pyannote import PyannoteVendor
+from vendors.replicate import ReplicateVendor
 
 Submit = Callable[..., Job]
 
 PYANNOTE = "pyannote/precision-2"
 REPLICATE = "replicate/whisper-diarization"
 POLL_S = 5.0
-
-
-@pytest.fixture
-def pyannote() -> Iterator[PyannoteVendor]:
-    vendor = PyannoteVendor(listening=ScriptedListening())
-    yield vendor
-    vendor.close()
-
-
-@pytest.fixture
-def replicate() -> Iterator[ReplicateVendor]:
-    vendor = ReplicateVendor(listening=ScriptedListening())
-    yield vendor
-    vendor.close()
-
-
-@pytest.fixture
-def remote(services: Services, pyannote: PyannoteVendor, replicate: ReplicateVendor) -> Iterator[Services]:
-    """Services with both vendors set up, polled every 5 s."""
-    with serve(pyannote.app) as pyannote_served, serve(replicate.app) as replicate_served:
-        diarizer = PyannoteDiarizer(
-            PyannoteConnection(API_KEY, pyannote_served.url, 5.0),
-            DiarizerCapabilities(
-                PYANNOTE, "precision-2", usd_per_minute=0.002, max_voiceprints=50, terms=Terms(account="pyannote:test")
-            ),
-        )
-        one_shot = ReplicateOneShot(
-            ReplicateConnection(API_TOKEN, f"{replicate_served.url}/v1", timeout_s=5.0),
-            TranscriberCapabilities(
-                REPLICATE,
-                "whisper-diarization",
-                None,
-                "ogg",
-                usd_per_minute=0.002,
-                terms=Terms(account="replicate:test"),
-            ),
-            usd_per_second=0.001,
-        )
-        maker = PyannoteVoiceprints(diarizer.connection, VoiceprintCapabilities(PYANNOTE, "precision-2"))
-        limits = replace(services.limits, remote=RemoteLimits(poll_s={"pyannote": POLL_S, "replicate": POLL_S}))
-        yield replace(
-            services,
-            diarizers={**services.diarizers, PYANNOTE: diarizer},
-            one_shots={REPLICATE: one_shot},
-            voiceprint_makers={"pyannote": maker},
-            limits=limits,
-        )
 
 
 def begin(services: Services, submit: Submit, **options: object) -> Job:

@@ -12,6 +12,7 @@ from erni.engines.scripted import ScriptedDiarizer, ScriptedTranscriber
 from erni.errors import (
     EngineAnswerInvalid,
     EngineDown,
+    EngineError,
     EngineNotAuthorised,
     EngineQuotaExhausted,
     EngineRateLimited,
@@ -20,6 +21,9 @@ from erni.errors import (
     EngineUnavailable,
     ErniError,
     JobStopped,
+    RemoteJobAborted,
+    RemoteJobFailed,
+    RemoteJobLost,
     SpendingCapReached,
     StorageError,
     WorkHandedBack,
@@ -29,7 +33,7 @@ from erni.jobs import Job, JobOptions, JobStatus, Step, StepKind
 from erni.keys import ApiKey, hash_token
 from erni.model import Bill
 from erni.services import Services, SpendingLimits
-from erni.steps.paying import check_budget, find_budget, paid_call, release_call, settle_call
+from erni.steps.paying import check_budget, close_call, find_budget, paid_call, settle_call
 from erni.stores.database import open_database
 from erni.stores.sql_ledger import SqlLedger
 
@@ -214,12 +218,24 @@ def test_vendors_job_is_reserved_when_submitted_and_settled_when_collected(servi
     assert spent(services) == pytest.approx(0.05)
 
 
-def test_vendors_job_that_failed_over_there_is_given_back(services: Services) -> None:
+@pytest.mark.parametrize(
+    ("end", "cost"),
+    [
+        (RemoteJobAborted("It never began."), 0.0),
+        (RemoteJobFailed("It failed."), 0.0),
+        (RemoteJobFailed("It was cancelled.", usd=0.03, usage={"seconds": 30.0}), 0.03),
+        (RemoteJobLost("Its answer is deleted."), 0.1),
+        (EngineRejected("It may not be looked at."), 0.1),
+    ],
+)
+def test_vendors_job_that_ended_without_an_answer_costs_what_the_vendor_bills(
+    services: Services, end: EngineError, cost: float
+) -> None:
     job, step = make_job(), replace(STEP, kind=StepKind.DIARIZE, part=0)
     with paid_call(services, job, step, LISTENER, 60.0):
         pass
-    release_call(services, job, replace(step, remote_id="remote-1"), LISTENER)
-    assert spent(services) == 0.0
+    close_call(services, job, replace(step, remote_id="remote-1"), LISTENER, end)
+    assert spent(services) == pytest.approx(cost)
 
 
 @pytest.fixture
@@ -245,7 +261,8 @@ def test_money_that_cannot_be_given_back_stays_reserved_and_raises_nothing(
 ) -> None:
     with paid_call(services, make_job(), STEP, VENDOR, 60.0):
         pass
-    release_call(replace(services, ledger=lost_ledger), make_job(), replace(STEP, remote_id="remote-1"), VENDOR)
+    away = replace(services, ledger=lost_ledger)
+    close_call(away, make_job(), replace(STEP, remote_id="remote-1"), VENDOR, RemoteJobAborted("It never began."))
     assert spent(services) == pytest.approx(0.1)
 
 

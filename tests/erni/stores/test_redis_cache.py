@@ -4,6 +4,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis
@@ -98,6 +99,28 @@ def test_job_takes_what_it_put_or_got_with_it_and_nothing_else(cache: RedisStage
     assert cache.delete_job(JOB) == 0
     assert cache.delete_job(OTHER_JOB) == 1
     assert redis_client.keys() == []
+
+
+def test_entry_is_dropped_only_while_it_is_the_one_that_is_meant(cache: RedisStageCache) -> None:
+    cache.put("key", b"first", ttl_s=60.0, job_id="job")
+    cache.put("key", b"second", ttl_s=60.0, job_id="other")
+    cache.drop("key", b"first")
+    assert cache.get("key", job_id="job") == b"second"
+    cache.drop("key", b"second")
+    assert not cache.has("key")
+    cache.drop("key", b"second")
+
+
+def test_entry_put_while_another_one_is_dropped_stays(cache: RedisStageCache) -> None:
+    """Of each pair the second one is put while the first one may be being dropped; it is always there afterwards."""
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(200):
+            cache.put("key", b"old", ttl_s=60.0, job_id="job")
+            dropped = pool.submit(cache.drop, "key", b"old")
+            put = pool.submit(cache.put, "key", b"new %d" % number, ttl_s=60.0, job_id="job")
+            dropped.result()
+            put.result()
+            assert cache.get("key", job_id="job") == b"new %d" % number
 
 
 def test_entry_that_ended_by_itself_is_not_told_as_removed(cache: RedisStageCache) -> None:
