@@ -25,7 +25,7 @@ from erni.retrying import LONGEST_RETRY_AFTER_S
 from erni.services import Services
 from erni.stage_keys import StageKey
 from erni.steps.calling import engine_call
-from erni.steps.paying import NOT_BILLED, close_call, settle_call
+from erni.steps.paying import NOT_BILLED, book_call, close_call, settle_call
 from erni.steps.running import StepRun
 from erni.steps.working import PieceWork
 
@@ -91,19 +91,31 @@ def provider_of(engine: str) -> str:
 
 def _submit(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> None:
     known = services.cache.get(remote.key.remote, job_id=work.job.job_id)
-    remote_id = known.decode() if known else None
-    if remote_id is None and (run.step.submitted_at is not None or run.step.attempts):
-        remote_id = remote.jobs.find_submitted(remote.key.own)
+    remote_id = known.decode() if known else _find_lost(services, work, run, remote)
     if remote_id is None:
         _await_lost_answer(services, work.job, run)
         remote_id = _submit_anew(services, work, run, remote)
         log.info("remote_job_submitted", engine=run.step.engine, remote_id=remote_id)
     else:
         log.info("remote_job_adopted", engine=run.step.engine, remote_id=remote_id)
+    # First where equal pieces look, and this one as well: the records may be away just now.
+    services.cache.put(remote.key.remote, remote_id.encode(), ttl_s=REMEMBERED_S, job_id=work.job.job_id)
     now = services.clock()
     # Waits for a turn or for our own stores were none for this job.
     _note(services, run, remote_id=remote_id, submitted_at=run.step.submitted_at or now, heard_at=now, waits=0)
-    services.cache.put(remote.key.remote, remote_id.encode(), ttl_s=REMEMBERED_S, job_id=work.job.job_id)
+
+
+def _find_lost(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> str | None:
+    """The job an earlier submission began although its answer was lost, or was one that says otherwise; it is on the
+    ledger from then on.
+    """
+    if run.step.submitted_at is None and not run.step.attempts:
+        return None
+    remote_id = remote.jobs.find_submitted(remote.key.own)
+    if remote_id is not None and run.step.submitted_at is None:
+        _note(services, run, submitted_at=services.clock())
+        book_call(services, work.job, run.step, remote.capabilities, remote.audio_s)
+    return remote_id
 
 
 def _await_lost_answer(services: Services, job: Job, run: StepRun) -> None:
@@ -117,9 +129,10 @@ def _await_lost_answer(services: Services, job: Job, run: StepRun) -> None:
 
 
 def _submit_anew(services: Services, work: PieceWork, run: StepRun, remote: RemoteWork[T]) -> str:
-    before = run.step.submitted_at
-    with engine_call(services, work.job, run.step, remote.capabilities, remote.audio_s):
-        _note(services, run, submitted_at=services.clock())
+    before, now = run.step.submitted_at, services.clock()
+    begun = replace(run.step, submitted_at=now)
+    with engine_call(services, work.job, begun, remote.capabilities, remote.audio_s):
+        _note(services, run, submitted_at=now)
         try:
             return remote.submit(_callback_url(services, work.job, run.step))
         except NOT_BILLED:

@@ -96,6 +96,15 @@ def paid(services: Services, charge: Charge, options: JobOptions | None = None) 
         raise
 
 
+def book_call(services: Services, job: Job, step: Step, capabilities: Capabilities, audio_s: float) -> None:
+    """Put a vendor's job on the ledger that is at work although its submission seemed to fail. It is past any cap: the
+    money is spent.
+    """
+    charge = _make_charge(services, job, step, capabilities, audio_s)
+    if _is_paid(charge):
+        services.ledger.reserve(charge, SpendingCaps(month_start(services.clock()), None, None))
+
+
 def settle_call(services: Services, job: Job, step: Step, capabilities: Capabilities, bill: Bill | None) -> None:
     """As ``Payment.settle``, for a vendor's job that an earlier run of the step submitted."""
     settle_charge(services, charge_id_of(job, step, capabilities.engine), bill)
@@ -167,10 +176,11 @@ def _make_charge(services: Services, job: Job, step: Step, capabilities: Capabil
 
 def charge_id_of(job: Job, step: Step, engine: str) -> str:
     """Equal for every run of one attempt, so that a worker that dies and the one after it make one row. A restarted job
-    counts its attempts anew.
+    counts its attempts anew. A vendor's own job has one for each submission, whichever attempt collects its answer.
     """
     restarted = f"@{job.restarted_at.astimezone(UTC).isoformat()}" if job.restarted_at is not None else ""
-    return f"{job.job_id}{restarted}/{step.kind}/{step.part}/{engine}/{step.attempts}"
+    submitted = step.submitted_at.astimezone(UTC).isoformat() if step.submitted_at is not None else step.attempts
+    return f"{job.job_id}{restarted}/{step.kind}/{step.part}/{engine}/{submitted}"
 
 
 def _is_paid(charge: Charge) -> bool:

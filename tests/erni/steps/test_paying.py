@@ -209,11 +209,11 @@ def test_looking_for_known_voices_is_part_of_the_estimate(services: Services) ->
 
 
 def test_vendors_job_is_reserved_when_submitted_and_settled_when_collected(services: Services) -> None:
-    job, step = make_job(), replace(STEP, kind=StepKind.DIARIZE, part=0)
+    job, step = make_job(), replace(STEP, kind=StepKind.DIARIZE, part=0, submitted_at=NOON)
     with paid_call(services, job, step, LISTENER, 60.0):
         pass
     assert spent(services) == pytest.approx(0.1)
-    collected = replace(step, submitted_at=NOON, remote_id="remote-1", deliveries=7)
+    collected = replace(step, remote_id="remote-1", deliveries=7, attempts=2)
     settle_call(services, job, collected, LISTENER, Bill(0.05))
     assert spent(services) == pytest.approx(0.05)
 

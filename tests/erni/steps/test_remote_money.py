@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -18,6 +20,7 @@ from erni.steps.preparing import prepare_job
 from erni.stores.database import reading
 from erni.stores.sql_ledger import SqlLedger
 from erni.stores.tables import LEDGER
+from vendors.faults import Fault
 from vendors.pyannote import PyannoteVendor
 from vendors.replicate import ReplicateVendor
 
@@ -61,7 +64,7 @@ def wait_for_vendor(vendor: PyannoteVendor | ReplicateVendor) -> None:
 
 
 def test_fault_15_a_prediction_aborted_before_it_began_is_not_charged_and_submitted_anew(
-    remote: Services, submit: Submit, replicate: ReplicateVendor
+    remote: Services, submit: Submit, replicate: ReplicateVendor, clock: object
 ) -> None:
     replicate.jobs.order_end("aborted")
     job = begin(remote, submit)
@@ -69,6 +72,7 @@ def test_fault_15_a_prediction_aborted_before_it_began_is_not_charged_and_submit
     wait_for_vendor(replicate)
     listen_in_vain(remote, job)
     assert [row["status"] for row in charges(remote, job)] == ["released"]
+    clock.now += timedelta(seconds=1)  # type: ignore[attr-defined]  # Clock
     listen_in_vain(remote, job)
     wait_for_vendor(replicate)
     assert listen_in_one_shot(remote, job.job_id) == "ok"
@@ -153,3 +157,21 @@ def test_who_submitted_a_diarization_pays_also_where_an_equal_job_collects_first
     step = remote.jobs.find_step(payer.job_id, DIARIZATION)
     assert step is not None
     assert step.savings is None
+
+
+@pytest.mark.parametrize("fault", ["lost", "refused"])
+def test_a_prediction_whose_submission_seemed_to_fail_is_settled_by_whichever_attempt_collects_it(
+    remote: Services, submit: Submit, replicate: ReplicateVendor, fault: str
+) -> None:
+    replicate.faults.order(Fault("lost", path="/v1/predictions", methods=("POST",)))
+    job = begin(remote, submit)
+    listen_in_vain(remote, job)
+    if fault == "refused":
+        # As where a gateway said 503 although the prediction was begun: the call was given its money back.
+        remote.ledger.release(str(charges(remote, job)[0]["charge_id"]))
+        remote.jobs.save_step(replace(step_of(remote, job), submitted_at=None))
+    listen_in_vain(remote, job)
+    wait_for_vendor(replicate)
+    assert listen_in_one_shot(remote, job.job_id) == "ok"
+    assert len(replicate.faults.billed) == 1
+    assert [row["status"] for row in charges(remote, job)].count("settled") == 1
