@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast, get_args
 
-from erni.capabilities import TranscriberCapabilities
+from erni.capabilities import DiarizerCapabilities, TranscriberCapabilities
 from erni.completions import check_completion
 from erni.errors import InvalidOption, LanguageNotSupported
 from erni.jobs import CacheUse, Completion, GapPolicy, JobOptions, Method
@@ -89,10 +89,7 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
     diarizer = _choose_diarizer(values, method, offers)
     wanted, fallback = _parse_wishes(values, engine, offers)
     counts, told = parse_speaker_counts(values), offers.diarizers.get(diarizer)
-    if method == "replicate":
-        check_one_shot(counts, offers.one_shots[engine], told if fallback else None)
-    else:
-        check_diarizer(counts, told)
+    _check_counts(counts, offers.one_shots[engine] if method == "replicate" else None, told, has_next=bool(fallback))
     options = JobOptions(
         method=method,
         engine=engine,
@@ -115,6 +112,19 @@ def parse_options(fields: Mapping[str, Sequence[str]], offers: Offers) -> JobOpt
         metadata=parse_metadata(values),
     )
     return check_completion(options, offers.diarizers, offers.callers)
+
+
+def _check_counts(
+    counts: Mapping[str, int],
+    one_shot: TranscriberCapabilities | None,
+    told: DiarizerCapabilities | None,
+    *,
+    has_next: bool,
+) -> None:
+    if one_shot is not None:
+        check_one_shot(counts, one_shot, told if has_next else None)
+    else:
+        check_diarizer(counts, told)
 
 
 def _single_value(name: str, given: Sequence[str]) -> str:
