@@ -18,6 +18,7 @@ from typing import Final
 from erni.model import Coverage, Gap, Notice, Plan, Seam, Span, Word
 from erni.packing import PackedWords, pack_words
 from erni.seams import normalise
+from erni.spans import unite_spans
 
 _NEAR_SPEECH_S: Final = 0.5
 """Voice activity detection may miss this much at the edges of speech."""
@@ -112,8 +113,8 @@ def find_lost_speech(words: Sequence[Word], speech: Sequence[Span], gaps: Sequen
     written = (Span(word.start_s, min(word.end_s, word.start_s + _LONGEST_WORD_S)) for word in words)
     missing = sorted((gap.span for gap in gaps), key=_start_s)
     # A hole too short for a notice need not be known; thus what is written is a few spans, not one for each word.
-    accounted = _union(merge(written, missing, key=_start_s), pause_s=_LOST_SPEECH_S)
-    stretches = _subtract(_union(speech, pause_s=_SPEECH_PAUSE_S), accounted)
+    accounted = unite_spans(merge(written, missing, key=_start_s), pause_s=_LOST_SPEECH_S)
+    stretches = _subtract(unite_spans(speech, pause_s=_SPEECH_PAUSE_S), accounted)
     return tuple(
         Notice(
             "speech_without_words",
@@ -128,7 +129,7 @@ def find_lost_speech(words: Sequence[Word], speech: Sequence[Span], gaps: Sequen
 
 def measure_coverage(plan: Plan, words: Sequence[Word], gaps: Sequence[Gap], seams: Sequence[Seam]) -> Coverage:
     """How much of the speech was transcribed: all of it but what lies in the gaps."""
-    covered = _subtract(plan.speech, _union(sorted((gap.span for gap in gaps), key=_start_s)))
+    covered = _subtract(plan.speech, unite_spans(sorted((gap.span for gap in gaps), key=_start_s)))
     return Coverage(
         duration_s=plan.duration_s,
         speech_s=plan.speech_s,
@@ -186,17 +187,6 @@ def _is_too_fast(words: Sequence[Word]) -> bool:
     letters = sum(len(normalise(word.text)) for word in words)
     spoken_s = sum(word.end_s - word.start_s for word in words)
     return letters > spoken_s * _LOOP_LETTERS_PER_S or len(words) > spoken_s * _LOOP_WORDS_PER_S
-
-
-def _union(spans: Iterable[Span], *, pause_s: float = 0.0) -> list[Span]:
-    """The same time as disjoint spans, from spans sorted by start; pauses shorter than ``pause_s`` are filled."""
-    union: list[Span] = []
-    for span in spans:
-        if union and (span.start_s <= union[-1].end_s or span.start_s < union[-1].end_s + pause_s):
-            union[-1] = Span(union[-1].start_s, max(union[-1].end_s, span.end_s))
-        else:
-            union.append(span)
-    return union
 
 
 def _subtract(spans: Sequence[Span], taken: Sequence[Span]) -> Iterator[Span]:

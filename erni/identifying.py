@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from erni.model import Diarization, Span, SpeakerName, Turn, VoiceScore
-from erni.speaker_voices import SpeakerVoices, Voice, unit_rows
+from erni.speaker_voices import SpeakerVoices, Voice
 from erni.timeline import Timeline
-from erni.voices import Rows, Voices
+from erni.voices import Rows, Voices, unit_rows
 
 Labels = npt.NDArray[np.int64]
 

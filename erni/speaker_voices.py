@@ -10,13 +10,13 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from erni.errors import DocumentDamaged
-from erni.voices import Voices, check_version
+from erni.voices import Voices, check_version, unit_rows
 
 Vector = npt.NDArray[np.float32]
 
@@ -55,12 +55,6 @@ def sole_voice(voices: Voices) -> SpeakerVoices:
     """All of ``voices``, which must be some, as those of one speaker."""
     mean = np.asarray(unit_rows(np.asarray(voices.embeddings[:], np.float32)).mean(axis=0), np.float32)
     return SpeakerVoices(voices.engine, voices.model, {SOLE_SPEAKER: Voice(mean, len(voices.windows))})
-
-
-def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-    """The rows at unit length, so that their dot products are cosines; one without length stays so."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
 
 
 def dump_speaker_voices(voices: SpeakerVoices) -> bytes:

@@ -23,10 +23,10 @@ STAGE_VERSIONS: Final[dict[Stage, int]] = {
     "prepare": 2,
     "transcribe": 3,
     "align": 2,
-    "embed": 1,
-    "diarize": 3,
+    "embed": 2,
+    "diarize": 4,
     "one_shot": 1,
-    "job": 5,
+    "job": 6,
 }
 """Raise a number when a stage would answer otherwise than before: its old results are then not found any more."""
 

@@ -69,9 +69,22 @@ Rows = Embeddings | StoredRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """Where the speaker may change, and how voices sound there in windows shorter than the others.
+
+    ``spans`` (m × 2) are sorted and disjoint; ``windows`` and ``embeddings`` are as in ``Voices``. Times in seconds.
+    """
+
+    spans: Windows
+    windows: Windows
+    embeddings: Rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Voices:
     """``windows`` holds start and end of each window in seconds of the recording (n × 2), ``embeddings`` one vector per
     window (n × dimensions), in half precision where they were stored. ``engine_s`` is what computing them took.
+    ``changes`` is ``None`` where the engine looked for none.
     """
 
     engine: str
@@ -79,30 +92,58 @@ class Voices:
     windows: Windows
     embeddings: Rows
     engine_s: float = 0.0
+    changes: Changes | None = None
+
+
+class _Gathered:
+    """Windows of consecutive parts in memory, their embeddings in rows of their own."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._windows = bytearray()
+        self.rows = StoredRows(directory)
+
+    def append(self, windows: Windows, embeddings: Rows) -> None:
+        self._windows += windows.astype(np.float64).tobytes()
+        self.rows.append(embeddings[:])
+
+    @property
+    def windows(self) -> Windows:
+        return np.frombuffer(self._windows, np.float64).reshape(-1, 2)
 
 
 def gather_voices(parts: Iterable[Voices], directory: Path | None = None) -> Voices | None:
     """The voices of consecutive chunks as those of the whole, in half precision; ``None`` where there are no parts.
 
-    Parts are taken one at a time and not kept: embeddings of ten hours take 15 MB and more, so they go to a temporary
-    file (``StoredRows``), in ``directory`` or else where the system has such files.
+    Parts are taken one at a time and not kept: embeddings of ten hours take 15 MB and more, so they go to temporary
+    files (``StoredRows``), in ``directory`` or else where the system has such files.
 
     Raises:
-        StorageFull: there is no room for that file.
+        StorageFull: there is no room for those files.
     """
-    rows, windows = StoredRows(directory), bytearray()
-    last, engine_s = None, 0.0
+    whole, close, spans = _Gathered(directory), _Gathered(directory), [np.zeros((0, 2))]
+    last, engine_s, are_changes_known = None, 0.0, False
     for part in parts:
-        windows += part.windows.astype(np.float64).tobytes()
-        rows.append(part.embeddings[:])
+        whole.append(part.windows, part.embeddings)
+        if part.changes is not None:
+            close.append(part.changes.windows, part.changes.embeddings)
+            spans.append(part.changes.spans)
+            are_changes_known = True
         last, engine_s = part, engine_s + part.engine_s
     if last is None:
         return None
-    return Voices(last.engine, last.model, np.frombuffer(windows, np.float64).reshape(-1, 2), rows, engine_s)
+    changes = Changes(np.concatenate(spans), close.windows, close.rows) if are_changes_known else None
+    return Voices(last.engine, last.model, whole.windows, whole.rows, engine_s, changes)
 
 
 def dump_voices(voices: Voices) -> bytes:
     archive = io.BytesIO()
+    changes: dict[str, Any] = {}
+    if voices.changes is not None:
+        changes = {
+            "change_spans": voices.changes.spans,
+            "change_windows": voices.changes.windows,
+            "change_embeddings": voices.changes.embeddings[:].astype(np.float16),
+        }
     np.savez_compressed(
         archive,
         version=np.array(_SCHEMA_VERSION),
@@ -110,6 +151,7 @@ def dump_voices(voices: Voices) -> bytes:
         windows=voices.windows,
         embeddings=voices.embeddings[:].astype(np.float16),
         engine_s=np.array(voices.engine_s),
+        **changes,
     )
     return archive.getvalue()
 
@@ -126,9 +168,27 @@ def load_voices(content: bytes) -> Voices:
                 archive["windows"].astype(np.float64),
                 archive["embeddings"],
                 float(archive["engine_s"]),
+                _load_changes(archive),
             )
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DocumentDamaged("The stored voices are damaged.") from error
+
+
+def _load_changes(archive: Mapping[str, npt.NDArray[Any]]) -> Changes | None:
+    """None are where the engine looked for none, nor in what an earlier Erni left."""
+    if "change_spans" not in archive:
+        return None
+    return Changes(
+        archive["change_spans"].astype(np.float64),
+        archive["change_windows"].astype(np.float64),
+        archive["change_embeddings"],
+    )
+
+
+def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """The rows at unit length, so that their dot products are cosines; one without length stays so."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
 
 
 def check_version(archive: Mapping[str, npt.NDArray[Any]], newest: int) -> None:

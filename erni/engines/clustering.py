@@ -16,12 +16,12 @@ is deterministic.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from erni.voices import Embeddings, Rows
+from erni.voices import Embeddings, Rows, unit_rows
 
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ def cluster_speakers(
     # One thread: beside busy transcribers, waiting for each other costs BLAS threads more than they save.
     with threadpool_limits(limits=1):
         chosen = np.linspace(0, count - 1, min(count, max(MOST_WINDOWS, least))).astype(np.int64)
-        windows = _at_unit_length(embeddings[chosen])
+        windows = unit_rows(embeddings[chosen])
         means, group_of = _summarise(windows)
         clusters = _agglomerate(means, np.bincount(group_of), least, most)[group_of]
         labels = _reassign(windows, clusters)
@@ -75,15 +75,9 @@ def cluster_speakers(
 def _spread(embeddings: Rows, chosen: Labels, labels: Labels, windows: Embeddings) -> Labels:
     """Labels of all windows from those of the chosen ones."""
     means, _ = _means(windows, labels)
-    every = _nearest(embeddings, _at_unit_length(means))
+    every = _nearest(embeddings, unit_rows(means))
     every[chosen] = labels
     return every
-
-
-def _at_unit_length(vectors: npt.NDArray[Any]) -> Embeddings:
-    """So that dot products are cosines; a vector without length stays so."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _summarise(windows: Embeddings) -> tuple[Embeddings, Labels]:
@@ -95,7 +89,7 @@ def _summarise(windows: Embeddings) -> tuple[Embeddings, Labels]:
         return windows, np.arange(len(windows), dtype=np.int64)
     means = windows[np.linspace(0, len(windows) - 1, MOST_POINTS).astype(np.int64)]
     for _ in range(_SUMMING_ROUNDS):
-        means, group_of = _means(windows, _nearest(windows, _at_unit_length(means)))
+        means, group_of = _means(windows, _nearest(windows, unit_rows(means)))
     return means, group_of
 
 
@@ -177,7 +171,7 @@ def _reassign(windows: Embeddings, clusters: Labels) -> Labels:
     if not is_in_one.any():
         return np.zeros(len(clusters), dtype=np.int64)
     means, labels = _means(windows[is_in_one], clusters[is_in_one])
-    nearest = _nearest(windows, _at_unit_length(means))
+    nearest = _nearest(windows, unit_rows(means))
     if len(np.unique(nearest)) < len(means):
         nearest[is_in_one] = labels
     return nearest

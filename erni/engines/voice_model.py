@@ -45,20 +45,9 @@ Windows = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class VoiceModel:
-    """Cuts speech into windows and gives each the embedding of its voice. ``session`` is ONNX Runtime's."""
+    """Gives windows of speech the embeddings of their voices. ``session`` is ONNX Runtime's."""
 
     session: Any
-
-    def windows(self, span: Span) -> list[tuple[float, float]]:
-        """Windows over a stretch of speech. The last one ends with it, so that one may begin before the stretch."""
-        found: list[tuple[float, float]] = []
-        start_s = span.start_s
-        while start_s + WINDOW_S < span.end_s:
-            found.append((start_s, start_s + WINDOW_S))
-            start_s += SHIFT_S
-        if start_s < span.end_s:
-            found.append((max(0.0, min(span.end_s - WINDOW_S, start_s)), span.end_s))
-        return found
 
     def embed(self, samples: Floats, offset_s: float, windows: Windows) -> Floats:
         """Embeddings, windows × ``EMBEDDING_SIZE``, of windows on the recording's clock.
@@ -79,6 +68,18 @@ class VoiceModel:
             heard = np.stack([_centre(features[index]).T[np.newaxis] for index in batch])
             (embeddings[batch],) = self.session.run(None, {"features": heard})
         return embeddings
+
+
+def cut_windows(span: Span, length_s: float = WINDOW_S, shift_s: float = SHIFT_S) -> list[tuple[float, float]]:
+    """Windows over a stretch of speech. The last one ends with it, so that one may begin before the stretch."""
+    found: list[tuple[float, float]] = []
+    start_s = span.start_s
+    while start_s + length_s < span.end_s:
+        found.append((start_s, start_s + length_s))
+        start_s += shift_s
+    if start_s < span.end_s:
+        found.append((max(0.0, min(span.end_s - length_s, start_s)), span.end_s))
+    return found
 
 
 def load_voice_model(device: str, threads: int) -> VoiceModel:

@@ -18,8 +18,8 @@ from erni.identifying import (
     speaker_centroids,
 )
 from erni.model import Diarization, Span, Turn, VoiceScore
-from erni.speaker_voices import SpeakerVoices, Voice, sole_voice, unit_rows
-from erni.voices import Embeddings, Voices
+from erni.speaker_voices import SpeakerVoices, Voice, sole_voice
+from erni.voices import Embeddings, Voices, unit_rows
 
 DIMENSIONS = 192
 WITHIN = 0.62

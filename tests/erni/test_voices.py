@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from erni.errors import DocumentDamaged
-from erni.voices import Voices, dump_voices, gather_voices, load_voices
+from erni.voices import Changes, Voices, dump_voices, gather_voices, load_voices
 
 OPEN_FILES = Path("/proc/self/fd")
 
@@ -99,3 +100,40 @@ def test_what_a_newer_release_wrote_is_not_guessed_at() -> None:
     np.savez(archive, version=np.array(99))
     with pytest.raises(DocumentDamaged, match="Upgrade"):
         load_voices(archive.getvalue())
+
+
+def changing(count: int, start_s: float = 0.0) -> Voices:
+    """With as many changes as windows, and a close window in each."""
+    whole, close = voices(count, start_s), voices(count, start_s + 0.35)
+    return replace(whole, changes=Changes(close.windows - 0.3, close.windows, close.embeddings))
+
+
+def test_changes_come_back() -> None:
+    stored = changing(5, start_s=35_999.123456)
+    read = load_voices(dump_voices(stored))
+    assert stored.changes is not None
+    assert read.changes is not None
+    np.testing.assert_array_equal(read.changes.spans, stored.changes.spans)
+    np.testing.assert_array_equal(read.changes.windows, stored.changes.windows)
+    np.testing.assert_allclose(read.changes.embeddings[:], stored.changes.embeddings[:], atol=2e-3)
+
+
+def test_voices_without_changes_stay_so() -> None:
+    assert load_voices(dump_voices(voices(5))).changes is None
+    gathered = gather_voices([voices(3), voices(4, 10.0)])
+    assert gathered is not None
+    assert gathered.changes is None
+
+
+def test_changes_of_chunks_are_gathered_in_order(tmp_path: Path) -> None:
+    """Of a chunk whose changes nobody looked for there are none."""
+    parts = [changing(3), changing(0, 5.0), voices(2, 8.0), changing(4, 10.0)]
+    gathered = gather_voices(iter(parts), tmp_path)
+    assert gathered is not None
+    assert gathered.changes is not None
+    assert len(gathered.windows) == 9
+    known = [part.changes for part in parts if part.changes is not None]
+    np.testing.assert_array_equal(gathered.changes.spans, np.concatenate([one.spans for one in known]))
+    np.testing.assert_array_equal(gathered.changes.windows, np.concatenate([one.windows for one in known]))
+    expected = np.concatenate([one.embeddings[:].astype(np.float16) for one in known])
+    np.testing.assert_array_equal(gathered.changes.embeddings[:], expected)

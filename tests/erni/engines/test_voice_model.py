@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from erni.engines.campplus import EMBEDDING_SIZE, FEATURE_BINS, build_campplus
-from erni.engines.voice_model import VoiceModel, load_voice_model
+from erni.engines.voice_model import VoiceModel, cut_windows, load_voice_model
 from erni.errors import ConfigError
 from erni.model import Span
 
@@ -54,14 +54,12 @@ def cosines(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -
         (Span(10.0, 10.0), []),
     ],
 )
-def test_windows_cover_a_span_and_end_with_it(
-    model: VoiceModel, span: Span, expected: list[tuple[float, float]]
-) -> None:
-    assert model.windows(span) == [pytest.approx(window) for window in expected]
+def test_windows_cover_a_span_and_end_with_it(span: Span, expected: list[tuple[float, float]]) -> None:
+    assert cut_windows(span) == [pytest.approx(window) for window in expected]
 
 
-def test_windows_of_a_long_span_leave_nothing_out(model: VoiceModel) -> None:
-    windows = model.windows(Span(3.25, 303.25))
+def test_windows_of_a_long_span_leave_nothing_out() -> None:
+    windows = cut_windows(Span(3.25, 303.25))
     assert len(windows) == 499
     assert windows[0] == (3.25, 4.75)
     assert windows[-1] == (301.75, 303.25)
@@ -94,12 +92,12 @@ def test_the_network_answers_as_senkos_own(model: VoiceModel, frames: int) -> No
 def test_an_embedding_does_not_depend_on_the_other_windows(model: VoiceModel) -> None:
     samples = babble(20.0)
     windows = [
-        *model.windows(Span(0.0, 6.0)),
+        *cut_windows(Span(0.0, 6.0)),
         (6.3, 6.32),
         (6.31, 7.81),
         (9.0, 9.7),
         (9.1, 10.6),
-        *model.windows(Span(11.0, 19.07)),
+        *cut_windows(Span(11.0, 19.07)),
         (0.0, 0.9),
     ]
     together = model.embed(samples, 0.0, windows)
@@ -147,7 +145,7 @@ def test_a_window_longer_than_the_network_hears_is_refused(model: VoiceModel) ->
 
 
 def test_voices_differ_more_than_windows_of_one_voice(model: VoiceModel) -> None:
-    one, other = (model.embed(babble(9.0, seed), 0.0, model.windows(Span(0.0, 9.0))) for seed in (0, 3))
+    one, other = (model.embed(babble(9.0, seed), 0.0, cut_windows(Span(0.0, 9.0))) for seed in (0, 3))
     assert cosines(one[:-1], one[1:]).min() > cosines(one, other).max()
 
 
