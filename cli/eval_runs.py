@@ -10,7 +10,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +19,23 @@ from cli.demo import SAMPLE, demo_settings
 from cli.embedded import open_embedded_stack
 from cli.failures import RequestFailed
 from cli.interrupts import Interrupts
-from config.bootstrap import build_blobs
+from config.bootstrap import build_services
 from config.settings import Settings
 from erni import blob_paths
+from erni.capabilities import DiarizerCapabilities
 from erni.codec import load_diarization
+from erni.engine_ports import ChunkedDiarizer, ClusteringRequest
 from erni.errors import BlobNotFound
-from erni.jobs import CacheUse, JobStatus
+from erni.jobs import CacheUse, Job, JobStatus
 from erni.model import JoinStrategy, Turn
 from erni.options import JOIN_STRATEGIES
-from erni.ports import BlobStore
+from erni.services import Services
+from erni.steps.pieces import load_plan
+from erni.steps.reusing import find_voices, stage_keys
+from erni.voices import Voices, gather_voices
+from evals.borders import BorderJoin
 from evals.evaluations import Evaluation
-from evals.hearing import Hearing, parse_hearing
+from evals.hearing import Hearing, join_plainly, parse_hearing
 from evals.measuring import measure, measure_joins
 from evals.normalising import SpokenWord
 from evals.recordings import Recording
@@ -59,10 +65,10 @@ class NotHeard:
 class Listener:
     """Submits recordings to one running stack and waits for them."""
 
-    def __init__(self, client: ErniClient, blobs: BlobStore, tend: Callable[[JobJson], None]) -> None:
-        """``tend`` is called while waiting."""
+    def __init__(self, client: ErniClient, services: Services, tend: Callable[[JobJson], None]) -> None:
+        """``services`` are those of the stack; ``tend`` is called while waiting."""
         self._client = client
-        self._blobs = blobs
+        self._services = services
         self._tend = tend
 
     def warm_up(self) -> None:
@@ -80,16 +86,35 @@ class Listener:
         if job["status"] not in _WITH_TRANSCRIPT:
             return NotHeard(f"{job['status']}: {(job['error'] or {}).get('message', 'no reason given')}")
         transcript = json.loads(self._client.transcript(job["id"], "json"))
-        return parse_hearing(job, transcript, self._load_turns(job))
+        hearing = parse_hearing(job, transcript, self._load_turns(job))
+        return replace(hearing, plain_turns=self._find_plain_turns(job["id"]))
 
     def _load_turns(self, job: JobJson) -> tuple[Turn, ...] | None:
         """The diarizer's own, before words were joined to them; none where nobody was heard."""
         if job["options"]["diarizer"] is None:
             return None
         try:
-            return load_diarization(self._blobs.get_bytes(blob_paths.turns(job["id"]))).turns
+            return load_diarization(self._services.blobs.get_bytes(blob_paths.turns(job["id"]))).turns
         except BlobNotFound:
             return ()
+
+    def _find_plain_turns(self, job_id: str) -> tuple[Turn, ...] | None:
+        """By the job's voices without those heard closely; ``None`` where none were, or where no cache has them."""
+        job = self._services.jobs.get(job_id)
+        diarizer = self._services.diarizers.get(job.options.diarizer or "")
+        if not isinstance(diarizer, ChunkedDiarizer):
+            return None
+        voices = gather_voices(self._find_voices(job, diarizer.capabilities))
+        if voices is None or voices.changes is None:
+            return None
+        return diarizer.cluster(ClusteringRequest(replace(voices, changes=None), None, None, None)).turns
+
+    def _find_voices(self, job: Job, diarizer: DiarizerCapabilities) -> Iterator[Voices]:
+        plan, keys = load_plan(self._services, job.job_id), stage_keys(self._services, job)
+        for chunk in plan.chunks:
+            found = find_voices(self._services, job, keys.embed(plan, chunk, diarizer))
+            if found is not None:
+                yield found[0]
 
 
 def evaluate(
@@ -106,7 +131,7 @@ def evaluate(
         ConfigError, StackFailed: a stack does not start.
         RequestFailed: the stack cannot be reached.
     """
-    heard: dict[str, dict[JoinStrategy, Hearing] | NotHeard] = {}
+    heard: dict[str, dict[BorderJoin, Hearing] | NotHeard] = {}
     wholes: dict[str, Hearing | NotHeard] = {}
     with _open_listener(settings, interrupts) as listener:
         for recording in recordings:
@@ -121,23 +146,24 @@ def evaluate(
     return [_measure(recording, heard[recording.name], wholes.get(recording.name)) for recording in recordings]
 
 
-def _hear_joins(listener: Listener, recording: Recording) -> dict[JoinStrategy, Hearing] | NotHeard:
+def _hear_joins(listener: Listener, recording: Recording) -> dict[BorderJoin, Hearing] | NotHeard:
     """Every join of the same words and turns; only the first one works for them."""
     first = listener.hear(recording, DEFAULT_JOIN, "refresh")
     if isinstance(first, NotHeard):
         return first
-    by_join = {DEFAULT_JOIN: first}
+    by_join: dict[BorderJoin, Hearing] = {DEFAULT_JOIN: first}
     for join in JOIN_STRATEGIES:
         if join != DEFAULT_JOIN:
             hearing = listener.hear(recording, join, "use")
             if isinstance(hearing, NotHeard):
                 return hearing
             by_join[join] = hearing
-    return by_join
+    plain = join_plainly(first)
+    return by_join if plain is None else {**by_join, "plain": plain}
 
 
 def _measure(
-    recording: Recording, heard: dict[JoinStrategy, Hearing] | NotHeard, whole: Hearing | NotHeard | None
+    recording: Recording, heard: dict[BorderJoin, Hearing] | NotHeard, whole: Hearing | NotHeard | None
 ) -> Evaluated:
     if isinstance(heard, NotHeard):
         return Evaluated(recording, Evaluation(recording.name, recording.folder, failure=heard.reason))
@@ -177,6 +203,6 @@ def _open_listener(settings: Settings, interrupts: Interrupts) -> Iterator[Liste
 
             key = own.admin_key.get_secret_value() if own.admin_key is not None else None
             with ErniClient(embedded.api_url, key) as client:
-                listener = Listener(client, build_blobs(own), tend)
+                listener = Listener(client, build_services(own), tend)
                 listener.warm_up()
                 yield listener

@@ -6,13 +6,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
+from erni.model import JoinStrategy
 from evals.aligning import Alignment
 from evals.counts import Counts, share
 from evals.naming import name_speakers
 from evals.normalising import SpokenWord
 
+BorderJoin = JoinStrategy | Literal["plain"]
+"""``plain`` is ``overlap`` over turns that were not looked at closely where the speaker changes."""
 BORDER_S: Final = 1.0
 """A word whose middle is this close to a change of speaker is a border word."""
 

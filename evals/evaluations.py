@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from erni.model import JoinStrategy
-from evals.borders import BorderErrors
+from evals.borders import BorderErrors, BorderJoin
 from evals.counts import pool
 from evals.measuring import Measurement, pool_measurements
 from evals.speaker_metrics import DiarizationErrors
@@ -25,7 +24,7 @@ class Evaluation:
     status: str = ""
     failure: str | None = None
     measured: Measurement = field(default_factory=Measurement)
-    joins: Mapping[JoinStrategy, BorderErrors] = field(default_factory=dict)
+    joins: Mapping[BorderJoin, BorderErrors] = field(default_factory=dict)
     in_chunks: Measurement | None = None
     whole: Measurement | None = None
 

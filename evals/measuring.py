@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from erni.model import JoinStrategy
 from evals.aligning import Alignment, align
-from evals.borders import BorderErrors, find_border_errors
+from evals.borders import BorderErrors, BorderJoin, find_border_errors
 from evals.counts import Counts, pool, share
 from evals.hearing import Hearing
 from evals.normalising import SpokenWord, normalise_words
@@ -98,10 +97,10 @@ def measure(reference: Reference, hearing: Hearing, seams_s: Sequence[float]) ->
 
 
 def measure_joins(
-    reference: Reference, by_join: Mapping[JoinStrategy, Hearing]
-) -> dict[JoinStrategy, tuple[BorderErrors, tuple[SpokenWord, ...]]]:
+    reference: Reference, by_join: Mapping[BorderJoin, Hearing]
+) -> dict[BorderJoin, tuple[BorderErrors, tuple[SpokenWord, ...]]]:
     """Each join's errors at borders, and the words that got a wrong speaker; empty without speakers and times."""
-    measured: dict[JoinStrategy, tuple[BorderErrors, tuple[SpokenWord, ...]]] = {}
+    measured: dict[BorderJoin, tuple[BorderErrors, tuple[SpokenWord, ...]]] = {}
     for join, hearing in by_join.items():
         words = compare_words(reference, hearing)
         if words is not None and reference.has_speakers and reference.has_times and hearing.turns is not None:

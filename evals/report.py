@@ -9,8 +9,8 @@ from typing import Any, Final
 from rich.table import Table
 
 from erni.jobs import JobStatus
-from erni.model import JoinStrategy
 from erni.options import JOIN_STRATEGIES
+from evals.borders import BorderJoin
 from evals.evaluations import Evaluation, pool_evaluations, pool_folders
 from evals.measuring import Measurement
 from evals.seams import SeamErrors
@@ -131,7 +131,7 @@ def _border_words(row: Evaluation) -> str:
     return next((str(errors.words) for errors in row.joins.values()), _NOTHING)
 
 
-def _border_column(join: JoinStrategy) -> _Column:
+def _border_column(join: BorderJoin) -> _Column:
     return join, lambda row: str(row.joins[join].errors) if join in row.joins else _NOTHING
 
 
@@ -160,6 +160,7 @@ _SPEAKER_COLUMNS: Final[Sequence[_Column]] = (
     _measured("DER 0.25 s", lambda it: _turn_rate(it.turns_with_collar)),
     _measured("miss false conf", lambda it: _turn_kinds(it.turns_with_collar)),
     ("border words", _border_words),
+    _border_column("plain"),
     *(_border_column(join) for join in JOIN_STRATEGIES),
 )
 

@@ -76,7 +76,7 @@ def test_a_recording_is_measured_from_end_to_end_and_a_broken_one_is_named(tmp_p
     assert measured["words"]["rate"] < 0.1
     assert measured["speakers"] == {"expected": 3, "found": 3, "wrong_by": 0}
     assert measured["turns"]["rate"] < 0.2
-    assert set(recording["border_errors"]) == {"boundary", "overlap", "weighted", "majority"}
+    assert set(recording["border_errors"]) == {"plain", "boundary", "overlap", "weighted", "majority"}
     assert recording["border_errors"]["boundary"]["words"] > 10
     assert recording["in_one_piece"] is None
     assert broken["failure"].startswith("failed: ")

@@ -10,7 +10,7 @@ import pytest
 from erni.model import Span, Turn
 from evals.borders import BorderErrors
 from evals.evaluations import Evaluation, pool_evaluations, pool_folders
-from evals.hearing import Hearing, parse_hearing
+from evals.hearing import Hearing, join_plainly, parse_hearing
 from evals.measuring import Measurement, Speed, measure, measure_joins, pool_measurements
 from evals.normalising import SpokenWord
 from evals.references import Reference
@@ -48,6 +48,14 @@ def test_a_right_transcript_has_no_errors(reference: Reference, hearing: Hearing
     assert measured.seams == SeamErrors(1, 0, 0)
     assert measured.word_times is not None
     assert measured.word_times.errors_s == (0.0,) * 6
+
+
+def test_plainly_joined_words_go_to_who_has_most_of_them_by_plain_turns(hearing: Hearing) -> None:
+    assert join_plainly(hearing) is None
+    plain = join_plainly(replace(hearing, plain_turns=(Turn(0, 3.3, "1"), Turn(3.3, 6, "2"))))
+    assert plain is not None
+    assert [word.speaker for word in plain.words] == ["1", "1", "1", "1", "2", "2"]
+    assert [word.text for word in plain.words] == [word.text for word in hearing.words]
 
 
 def test_each_join_has_its_own_border_errors(reference: Reference, hearing: Hearing) -> None:

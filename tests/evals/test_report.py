@@ -29,7 +29,7 @@ CHUNKED = Measurement(
 WHOLE = Measurement(
     words=WordErrors(200, 10, 6, 3), turns=DiarizationErrors(80.0, 4.0, 2.0, 0.6), seams=SeamErrors(3, 0, 1)
 )
-JOINS = {"boundary": BorderErrors(50, 5), "overlap": BorderErrors(50, 8)}
+JOINS = {"boundary": BorderErrors(50, 5), "overlap": BorderErrors(50, 8), "plain": BorderErrors(50, 9)}
 ROW = Evaluation("talk.flac", "", "partial", measured=CHUNKED, joins=JOINS, in_chunks=CHUNKED, whole=WHOLE)
 
 
@@ -45,7 +45,7 @@ def show(*rows: Evaluation) -> list[str]:
 def test_every_figure_stands_in_its_column() -> None:
     words, _, speakers, _, chunking, _ = show(ROW)
     assert words == "talk.flac (partial)|100|200|10.0%|10 6 4|15.0%|20.0%|7|60|78|0.040"
-    assert speakers == "talk.flac (partial)|5/4|1|8.8%|5.0 2.5 1.2|4.0%|2.0 1.0 1.0|50|5|8||"
+    assert speakers == "talk.flac (partial)|5/4|1|8.8%|5.0 2.5 1.2|4.0%|2.0 1.0 1.0|50|9|5|8||"
     assert chunking == "talk.flac (partial)|10.0%|9.5%|+0.50|8.8%|8.2%|+0.50|3|2 1|0 1"
 
 
