@@ -27,7 +27,7 @@ from erni.timeline import Timeline
 
 REACH_S: Final = 1.0
 """A border is moved no farther than this: a speaker whose turns are all farther away cannot have the word."""
-_BLUR_S: Final = 0.4
+_BLUR_S: Final = 0.3
 """Scale of the error of turn borders."""
 _CHANGE_COST: Final = 4.0
 """Of a change of speaker inside a phrase ..."""
