@@ -53,9 +53,10 @@ def hear_voices(
     by_span = [_cut_to(span, of_span) for span, of_span in zip(speech, cuts, strict=True)]
     windows = np.concatenate([np.zeros((0, 2)), *by_span])
     found = find_changes(windows, embeddings)
-    for span, own in _long_stretches(speech, by_span):
-        edges = model.embed(samples, offset_s, edge_windows(span))
-        found += find_edge_changes(span, windows[own], embeddings[own], edges)
+    long = list(_long_stretches(speech, by_span))
+    edges = model.embed(samples, offset_s, [edge for span, _ in long for edge in edge_windows(span)])
+    for (span, own), pair in zip(long, edges.reshape(len(long), 2, edges.shape[1]), strict=True):
+        found += find_edge_changes(span, windows[own], embeddings[own], pair)
     spans = np.array([(span.start_s, span.end_s) for span in unite_spans(sorted(found, key=_start_s))]).reshape(-1, 2)
     close_cuts, close = _cut_closely(speech, spans)
     return windows, embeddings, Changes(spans, close, model.embed(samples, offset_s, close_cuts))
