@@ -75,7 +75,10 @@ class Listener:
         """Have the workers load their models, so that the first recording's time is not theirs."""
         self._client.wait(self._client.submit(SAMPLE, {"cache": "bypass"})["id"], self._tend)
 
-    def hear(self, recording: Recording, join: JoinStrategy, cache: CacheUse) -> Hearing | NotHeard:
+    def hear(
+        self, recording: Recording, join: JoinStrategy, cache: CacheUse, *, with_plain: bool = False
+    ) -> Hearing | NotHeard:
+        """``with_plain`` finds the plain turns besides, of a job that heard the voices itself."""
         options = {"join": join, "cache": cache, "language": recording.language or "auto"}
         try:
             job = self._client.wait(self._client.submit(recording.path, options)["id"], self._tend)
@@ -87,7 +90,7 @@ class Listener:
             return NotHeard(f"{job['status']}: {(job['error'] or {}).get('message', 'no reason given')}")
         transcript = json.loads(self._client.transcript(job["id"], "json"))
         hearing = parse_hearing(job, transcript, self._load_turns(job))
-        return replace(hearing, plain_turns=self._find_plain_turns(job["id"]))
+        return replace(hearing, plain_turns=self._find_plain_turns(job["id"])) if with_plain else hearing
 
     def _load_turns(self, job: JobJson) -> tuple[Turn, ...] | None:
         """The diarizer's own, before words were joined to them; none where nobody was heard."""
@@ -148,7 +151,7 @@ def evaluate(
 
 def _hear_joins(listener: Listener, recording: Recording) -> dict[BorderJoin, Hearing] | NotHeard:
     """Every join of the same words and turns; only the first one works for them."""
-    first = listener.hear(recording, DEFAULT_JOIN, "refresh")
+    first = listener.hear(recording, DEFAULT_JOIN, "refresh", with_plain=True)
     if isinstance(first, NotHeard):
         return first
     by_join: dict[BorderJoin, Hearing] = {DEFAULT_JOIN: first}

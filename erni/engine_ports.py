@@ -179,6 +179,7 @@ class ChunkedDiarizer(Diarizer, Protocol):
 
         Raises:
             EngineError: as for a transcriber.
+            StorageFull: there is no room for those of many hours.
             JobStopped: the checkpoint said so.
         """
 

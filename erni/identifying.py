@@ -23,7 +23,7 @@ import numpy.typing as npt
 from erni.model import Diarization, Span, SpeakerName, Turn, VoiceScore
 from erni.speaker_voices import SpeakerVoices, Voice
 from erni.timeline import Timeline
-from erni.voices import Rows, Voices, unit_rows
+from erni.voices import Voices, mean_voices
 
 Labels = npt.NDArray[np.int64]
 
@@ -41,7 +41,6 @@ SEVERAL_BELOW: Final = 0.7
 """Halves of a recording less alike than this are two people's. Of 600 made of one voice 4 were taken for two, of 1,440
 of two voices 8 % for one (telephone 17 %).
 """
-_ROWS_AT_A_TIME: Final = 4096
 
 
 def speaker_centroids(voices: Voices, turns: Sequence[Turn]) -> SpeakerVoices:
@@ -59,7 +58,7 @@ def speaker_centroids(voices: Voices, turns: Sequence[Turn]) -> SpeakerVoices:
         is_own = numbers == number
         least = next((share for share in SHARES if (shares[is_own] >= share).any()), math.inf)
         chosen |= is_own & (shares >= least)
-    means, counts = _means(voices.embeddings, np.where(chosen, numbers, -1), len(labels))
+    means, counts = mean_voices(voices.embeddings, np.where(chosen, numbers, -1), len(labels))
     by_speaker = {label: Voice(means[n], int(counts[n])) for n, label in enumerate(labels) if counts[n]}
     return SpeakerVoices(voices.engine, voices.model, by_speaker)
 
@@ -173,17 +172,6 @@ def _owner(timeline: Timeline, start_s: float, end_s: float) -> tuple[str | None
         return None, 0.0
     owner = max(seconds, key=lambda label: seconds[label])
     return owner, (2 * seconds[owner] - sum(seconds.values())) / (end_s - start_s)
-
-
-def _means(embeddings: Rows, numbers: Labels, count: int) -> tuple[npt.NDArray[np.float32], Labels]:
-    """The mean, and the count, of the rows with each of the ``numbers`` 0 to ``count``; others are passed over."""
-    sums = np.zeros((count, embeddings.shape[1]), np.float32)
-    for first in range(0, len(numbers), _ROWS_AT_A_TIME):
-        some = numbers[first : first + _ROWS_AT_A_TIME]
-        rows = unit_rows(embeddings[first : first + _ROWS_AT_A_TIME].astype(np.float32))
-        np.add.at(sums, some[some >= 0], rows[some >= 0])
-    counts = np.bincount(numbers[numbers >= 0], minlength=count)
-    return np.asarray(sums / np.maximum(counts, 1)[:, np.newaxis], np.float32), counts
 
 
 def _within_cosine(voice: Voice) -> float:

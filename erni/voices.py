@@ -10,7 +10,7 @@ import io
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ Embeddings = npt.NDArray[np.floating[Any]]
 Windows = npt.NDArray[np.float64]
 
 _SCHEMA_VERSION: Final = 1
+_ROWS_AT_A_TIME: Final = 512
 _MOST_BYTES_IN_MEMORY: Final = 4 * 1024 * 1024
 """Gathered voices beyond these, those of two hours of speech, wait on the disk."""
 
@@ -189,6 +190,28 @@ def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     """The rows at unit length, so that their dot products are cosines; one without length stays so."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+
+
+def unit_blocks(embeddings: Rows) -> Iterator[Embeddings]:
+    """All rows, at unit length, a block at a time: rows in a file are never all in memory."""
+    for first in range(0, len(embeddings), _ROWS_AT_A_TIME):
+        yield unit_rows(embeddings[first : first + _ROWS_AT_A_TIME].astype(np.float32))
+
+
+def mean_voices(
+    embeddings: Rows, numbers: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The mean, and the count, of the rows, at unit length, with each of the ``numbers`` 0 to ``count`` - 1; others are
+    passed over.
+    """
+    sums = np.zeros((count, embeddings.shape[1]), np.float32)
+    first = 0
+    for rows in unit_blocks(embeddings):
+        some = numbers[first : first + len(rows)]
+        np.add.at(sums, some[some >= 0], rows[some >= 0])
+        first += len(rows)
+    counts = np.bincount(numbers[numbers >= 0], minlength=count)
+    return np.asarray(sums / np.maximum(counts, 1)[:, np.newaxis], np.float32), counts
 
 
 def check_version(archive: Mapping[str, npt.NDArray[Any]], newest: int) -> None:

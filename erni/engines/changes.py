@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from erni.model import Span
-from erni.voices import Embeddings, Rows, Windows, unit_rows
+from erni.voices import Embeddings, Rows, Windows, unit_blocks, unit_rows
 
 CLOSE_WINDOW_S: Final = 0.8
 CLOSE_SHIFT_S: Final = 0.3
@@ -30,13 +30,6 @@ SHARED_S: Final = 0.15
 """So much they may share."""
 _REACH_S: Final = 0.3
 """A change lies between the middles of two windows, or this far beyond: a window is not all of one voice."""
-_BLOCK_ROWS: Final = 512
-
-
-def unit_blocks(embeddings: Rows) -> Iterator[Embeddings]:
-    """All rows, at unit length, a block at a time: rows in a file are never all in memory."""
-    for first in range(0, len(embeddings), _BLOCK_ROWS):
-        yield unit_rows(embeddings[first : first + _BLOCK_ROWS].astype(np.float32))
 
 
 def neighbour_cosines(embeddings: Rows) -> npt.NDArray[np.float64]:

@@ -17,16 +17,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from erni.engines.changes import ALIKE_COSINE, are_within, neighbour_cosines, share_sound, unit_blocks
-from erni.voices import Changes, Embeddings, Rows, Windows, unit_rows
+from erni.engines.changes import ALIKE_COSINE, are_within, neighbour_cosines, share_sound
+from erni.engines.clustering import Labels
+from erni.engines.voice_model import SHIFT_S
+from erni.voices import Changes, Embeddings, Rows, Windows, mean_voices, unit_blocks, unit_rows
 
-Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
 EVIDENCE_PER_S: Final = 50.0
 """Of a second that sounds wholly like a speaker (cosine 1)."""
-LONGEST_STEP_S: Final = 0.6
+LONGEST_STEP_S: Final = SHIFT_S
 SHORTEST_STEP_S: Final = 0.02
 """Between the middles of two windows no more time and no less counts: the one lies between two inside speech."""
 CHANGE_COST: Final = 3.0
@@ -60,7 +61,7 @@ def resegment(
     """
     if not labels.any():
         return windows, labels
-    means = _mean_voices(embeddings, labels)
+    means = unit_rows(mean_voices(embeddings, labels, int(labels.max()) + 1)[0])
     scores, close_scores = _score(embeddings, means), _score(changes.embeddings, means)
     is_real = _find_real(windows, embeddings, labels, len(means))
     is_real |= _find_clear(changes.windows, close_scores)
@@ -72,16 +73,6 @@ def resegment(
     if len(used) < least:
         return windows, labels
     return _cut_cells(windows, heard, path), numbered.astype(np.int64)
-
-
-def _mean_voices(embeddings: Rows, labels: Labels) -> Embeddings:
-    """How each label sounds, at unit length (labels × dimensions)."""
-    sums = np.zeros((int(labels.max()) + 1, embeddings.shape[1]), np.float32)
-    first = 0
-    for block in unit_blocks(embeddings):
-        np.add.at(sums, labels[first : first + len(block)], block)
-        first += len(block)
-    return unit_rows(sums)
 
 
 def _score(embeddings: Rows, means: Embeddings) -> Floats:

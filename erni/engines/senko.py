@@ -31,6 +31,8 @@ BLOCK_S: Final = 300.0
 """Audio read at a time: bounds memory whatever the chunk's length."""
 WARM_UP_S: Final = 4.0
 """Noise for the first run: a batch of windows."""
+_NOTHING: Final = np.zeros((0, 2)), np.zeros((0, EMBEDDING_SIZE), np.float32)
+_NO_VOICES: Final = Voices(ENGINE, MODEL, *_NOTHING, changes=Changes(np.zeros((0, 2)), *_NOTHING))
 
 
 @dataclass(slots=True)
@@ -78,8 +80,7 @@ class SenkoDiarizer:
         self.load()
         if self._model is None:
             raise EngineUnavailable("The diarizer is not loaded.")
-        nothing = np.zeros((0, 2)), np.zeros((0, EMBEDDING_SIZE), np.float32)
-        parts = [Voices(ENGINE, MODEL, *nothing, changes=Changes(np.zeros((0, 2)), *nothing))]
+        parts: list[Voices] = []
         try:
             for block in group_spans(request.speech, BLOCK_S):
                 request.checkpoint()
@@ -89,7 +90,7 @@ class SenkoDiarizer:
                 parts.append(Voices(ENGINE, MODEL, windows, embeddings, changes=changes))
         except (RuntimeError, ValueError) as error:
             raise EngineRejected(f"The diarizer failed on this chunk: {error}") from error
-        return replace(gather_voices(parts) or parts[0], engine_s=time.perf_counter() - started)
+        return replace(gather_voices(parts) or _NO_VOICES, engine_s=time.perf_counter() - started)
 
     def cluster(self, request: ClusteringRequest) -> Diarization:
         started = time.perf_counter()
